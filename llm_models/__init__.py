@@ -1,0 +1,1 @@
+"""The packed half of LLMFlowLab: one contract, one base, one file per provider."""

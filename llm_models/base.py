@@ -1,0 +1,221 @@
+"""Everything around one provider call, once: retry, timing, usage, cost. No MLflow in here.
+
+An adapter (gemini.py, ollama.py, …) is one subclass of Provider that translates a request, the
+pieces of an answer and the errors, and nothing else.
+"""
+
+import random
+import threading
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from typing import Any, ClassVar
+
+from pydantic import BaseModel, ValidationError
+
+from llm_models.cost import cost_usd
+from llm_models.errors import KINDS, CallError, InputError
+from llm_models.schema import Chunk, Completion, ModelConfig, Request, Timing, Usage
+
+FIRST_WAIT_S = 0.5
+LONGEST_WAIT_S = 30.0
+MAX_ATTEMPTS = 6
+
+
+class NoOptions(BaseModel, extra="forbid"):
+    """The options of a provider that has none."""
+
+
+class Provider(ABC):
+    """One candidate, ready to be asked. Safe to share between threads."""
+
+    supplier: ClassVar[str]
+    Options: ClassVar[type[BaseModel]] = NoOptions  # the provider's own options, strict
+    local: ClassVar[bool] = False  # runs on the user's own machine: free unless priced
+
+    def __init__(self, config: ModelConfig) -> None:
+        self.config = config
+        self.options: Any = self.check_options(config.options)
+        self.stopped = threading.Event()  # set: no further call or retry is started
+
+    @classmethod
+    def check_options(cls, options: dict[str, Any]) -> BaseModel:
+        """Validate the provider's own options. Raises InputError naming the option."""
+        try:
+            return cls.Options.model_validate(options)
+        except ValidationError as error:
+            first = error.errors()[0]
+            name = ".".join(map(str, first["loc"])) or "options"
+            known = ", ".join(sorted(cls.Options.model_fields)) or "none"
+            raise InputError(
+                f"{cls.supplier} option '{name}': {first['msg']} (known options: {known})"
+            ) from None
+
+    @abstractmethod
+    def identity(self) -> dict[str, Any]:
+        """What exactly would answer now (version, digest, …), by calls that cost nothing.
+
+        Raises CallError with the remedy when the provider cannot be used.
+        """
+
+    @abstractmethod
+    def chunks(self, request: Request, *, stream: bool) -> Iterator[Chunk]:
+        """One call: the answer in one piece, or in many when streamed. Raises CallError."""
+
+    def clean(self, text: str) -> str:
+        """The answer proper within everything the model wrote."""
+        return text
+
+    def complete(
+        self, request: Request, observe: Callable[[Completion], None] | None = None
+    ) -> Completion:
+        """Ask until there is an answer, a permanent failure or no time left; never raises.
+
+        `observe` sees the outcome of every single attempt.
+        """
+        started = time.perf_counter()
+        spent: float | None = 0.0
+        for attempt in range(1, MAX_ATTEMPTS + 1):
+            outcome, failure = self._attempt(request)
+            if observe:
+                observe(outcome)
+            spent = _add(spent, outcome.cost_usd)
+            elapsed = time.perf_counter() - started
+            wait = self._wait(failure, attempt, elapsed)
+            if wait is None or self.stopped.wait(wait):
+                break
+        retry_s = elapsed - (outcome.latency_s or 0.0) if attempt > 1 else 0.0
+        return replace(outcome, attempts=attempt, retry_s=retry_s, cost_usd=spent)
+
+    def stream(self, request: Request) -> Iterator[str | Completion]:
+        """Yield pieces of text as they arrive, then the Completion. No retry, never raises."""
+        answer = _Answer(self)
+        try:
+            for chunk in self.chunks(request, stream=True):
+                answer.add(chunk)
+                if chunk.text:
+                    yield chunk.text
+            yield answer.completion()
+        except CallError as error:
+            yield answer.failure(error)
+
+    def _attempt(self, request: Request) -> tuple[Completion, CallError | None]:
+        answer = _Answer(self)
+        try:
+            for chunk in self.chunks(request, stream=False):
+                answer.add(chunk)
+            outcome = answer.completion()
+        except CallError as error:
+            return answer.failure(error), error
+        return outcome, _retriable(outcome)
+
+    def _wait(self, failure: CallError | None, attempt: int, elapsed: float) -> float | None:
+        """Seconds until the next attempt: capped exponential back-off with full jitter.
+
+        The server's own word wins. None ends the row.
+        """
+        if failure is None or not failure.retry or attempt == MAX_ATTEMPTS:
+            return None
+        ceiling = min(LONGEST_WAIT_S, FIRST_WAIT_S * 2 ** (attempt - 1))
+        jitter = random.uniform(ceiling / 2, ceiling)
+        wait = jitter if failure.retry_after is None else failure.retry_after + jitter / 10
+        return wait if elapsed + wait < self.config.deadline_s else None
+
+
+class _Answer:
+    """The pieces of one answer, folded into a Completion."""
+
+    def __init__(self, provider: Provider) -> None:
+        self.provider = provider
+        self.texts: list[str] = []
+        self.last = Chunk()
+        self.started = time.perf_counter()
+
+    def add(self, chunk: Chunk) -> None:
+        self.texts.append(chunk.text)
+        self.last = Chunk(
+            status=chunk.status or self.last.status,
+            finish_reason=chunk.finish_reason or self.last.finish_reason,
+            model_version=chunk.model_version or self.last.model_version,
+            usage=chunk.usage or self.last.usage,
+            timing=chunk.timing or self.last.timing,
+            thought=chunk.thought or self.last.thought,
+            hint=chunk.hint or self.last.hint,
+        )
+
+    def completion(self) -> Completion:
+        raw = "".join(self.texts)
+        text = self.provider.clean(raw)
+        status = self.last.status or "incomplete"
+        if status in ("ok", "truncated") and not text.strip():
+            return self._empty(status, raw)
+        if status in ("ok", "truncated"):
+            return self._outcome(status=status, text=text)
+        return self._outcome(
+            status=status,
+            partial=raw or None,
+            error=f"the answer ended with '{self.last.finish_reason or 'no finish reason'}'",
+            error_kind=_kind_of(status),
+        )
+
+    def _empty(self, status: str, raw: str) -> Completion:
+        thought = self.last.thought or bool(raw.strip()) or bool(self._usage().thinking_tokens)
+        cause = "thinking used up the whole answer" if thought else "the answer has no text"
+        hint = self.last.hint
+        if status == "truncated":
+            hint = hint or "raise max_tokens or lower the thinking budget"
+        return self._outcome(
+            status="empty",
+            partial=raw or None,
+            error=cause,
+            error_kind="empty",
+            hint=hint,
+        )
+
+    def failure(self, error: CallError) -> Completion:
+        partial = "".join(self.texts)
+        return self._outcome(
+            status="incomplete" if partial or error.kind == "incomplete" else "error",
+            partial=partial or None,
+            error=str(error),
+            error_kind=error.kind,
+            hint=error.hint,
+        )
+
+    def _usage(self) -> Usage:
+        return self.last.usage or Usage()
+
+    def _outcome(self, **fields: Any) -> Completion:
+        latency = time.perf_counter() - self.started
+        kind = fields.get("error_kind")
+        billed = self.last.usage is not None or kind is None or KINDS[kind].billable
+        price = self.provider.config.price
+        fields.setdefault("hint", self.last.hint)
+        return Completion(
+            **fields,
+            finish_reason=self.last.finish_reason,
+            model_version=self.last.model_version,
+            usage=self._usage(),
+            latency_s=latency,
+            timing=self.last.timing or Timing(),
+            # A call the server refused outright was not billed; any other may have been.
+            cost_usd=cost_usd(price, self._usage(), latency) if billed else 0.0,
+        )
+
+
+def _retriable(outcome: Completion) -> CallError | None:
+    """An empty or unfinished answer is worth another try unless a limit made it so."""
+    if outcome.status == "incomplete":
+        return CallError("incomplete", outcome.error or "incomplete")
+    if outcome.status == "empty" and outcome.hint is None:
+        return CallError("empty", outcome.error or "empty")
+    return None
+
+
+def _kind_of(status: str) -> str:
+    return status if status in ("blocked", "incomplete") else "bad_response"
+
+
+def _add(total: float | None, cost: float | None) -> float | None:
+    return None if total is None or cost is None else total + cost
