@@ -32,7 +32,9 @@ class Provider(ABC):
 
     supplier: ClassVar[str]
     Options: ClassVar[type[BaseModel]] = NoOptions  # the provider's own options, strict
-    local: ClassVar[bool] = False  # runs on the user's own machine: free unless priced
+    local: ClassVar[bool] = False  # runs on machines of one's own: free unless priced
+    requirements: ClassVar[tuple[str, ...]] = ()  # packages, by their names in requirements.txt
+    files: ClassVar[tuple[str, ...]] = ()  # options that hold the path of a file to pack
 
     def __init__(self, config: ModelConfig) -> None:
         self.config = config
@@ -46,11 +48,16 @@ class Provider(ABC):
             return cls.Options.model_validate(options)
         except ValidationError as error:
             first = error.errors()[0]
-            name = ".".join(map(str, first["loc"])) or "options"
+            name = first["loc"][0] if first["loc"] else "options"
             known = ", ".join(sorted(cls.Options.model_fields)) or "none"
             raise InputError(
                 f"{cls.supplier} option '{name}': {first['msg']} (known options: {known})"
             ) from None
+
+    @classmethod
+    def runs_locally(cls, config: ModelConfig) -> bool:
+        """Whether nobody bills this candidate's calls."""
+        return cls.local
 
     @abstractmethod
     def identity(self) -> dict[str, Any]:
@@ -97,8 +104,8 @@ class Provider(ABC):
                 if chunk.text:
                     yield chunk.text
             yield answer.completion()
-        except CallError as error:
-            yield answer.failure(error)
+        except Exception as error:
+            yield answer.failure(_as_call_error(error))
 
     def _attempt(self, request: Request) -> tuple[Completion, CallError | None]:
         answer = _Answer(self)
@@ -106,8 +113,9 @@ class Provider(ABC):
             for chunk in self.chunks(request, stream=False):
                 answer.add(chunk)
             outcome = answer.completion()
-        except CallError as error:
-            return answer.failure(error), error
+        except Exception as error:
+            failure = _as_call_error(error)
+            return answer.failure(failure), failure
         return outcome, _retriable(outcome)
 
     def _wait(self, failure: CallError | None, attempt: int, elapsed: float) -> float | None:
@@ -202,6 +210,13 @@ class _Answer:
             # A call the server refused outright was not billed; any other may have been.
             cost_usd=cost_usd(price, self._usage(), latency) if billed else 0.0,
         )
+
+
+def _as_call_error(error: Exception) -> CallError:
+    """A body nobody foresaw costs its own row, not the run, and says what it was."""
+    if isinstance(error, CallError):
+        return error
+    return CallError("bad_response", f"{type(error).__name__}: {error}", retry=False)
 
 
 def _retriable(outcome: Completion) -> CallError | None:

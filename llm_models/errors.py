@@ -85,7 +85,7 @@ class CallError(LabError):
 def scrub(text: str) -> str:
     """Replace every secret of the environment, and what looks like one, by `[secret]`."""
     for name in SECRET_VARIABLES:
-        value = os.environ.get(name, "")
+        value = os.environ.get(name, "").strip()
         if len(value) >= 8:  # shorter values would tear ordinary words apart
             text = text.replace(value, "[secret]")
     return _SECRET_SHAPES.sub("[secret]", text)

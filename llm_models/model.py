@@ -1,0 +1,135 @@
+"""A Provider as an MLflow model: what is logged, loaded, evaluated elsewhere and served."""
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import fields, replace
+from typing import Any
+
+import pandas as pd
+from mlflow.models import ModelSignature, set_model
+from mlflow.pyfunc import PythonModel
+from mlflow.types import ColSpec, DataType, ParamSchema, ParamSpec, Schema, TensorSpec
+from mlflow.types.schema import Array, Object, Property
+
+from llm_models.base import Provider
+from llm_models.errors import InputError
+from llm_models.payload import request_of, sampled
+from llm_models.schema import OUTPUT_COLUMNS, Completion, ModelConfig, Request, Sampling
+from llm_models.served_error import ServedError
+
+ON_ERROR = ("auto", "raise", "column")
+
+
+class LLMModel(PythonModel):
+    """Answers rows of `prompt` (and optional `system`) or chat `messages`.
+
+    One row that fails raises, so that a server answers with the right HTTP status; of many rows
+    the failed ones carry their error in the columns `status`, `error` and `error_kind`
+    (parameter `on_error`: "auto", "raise" or "column").
+    """
+
+    def __init__(self, provider: type[Provider]) -> None:
+        self._provider_class = provider
+        self._provider: Provider | None = None
+
+    def load_context(self, context: Any) -> None:
+        """Build the provider from the logged config; packed files replace their options."""
+        config = ModelConfig.from_dict(dict(context.model_config))
+        files = context.artifacts or {}
+        options = config.options | {k: v for k, v in files.items() if k in config.options}
+        self._provider = self._provider_class(replace(config, options=options))
+
+    @property
+    def provider(self) -> Provider:
+        if self._provider is None:
+            raise InputError("the model is not loaded: use mlflow.pyfunc.load_model")
+        return self._provider
+
+    def predict(
+        self, context: Any, model_input: pd.DataFrame, params: dict[str, Any] | None = None
+    ) -> pd.DataFrame:
+        """Answer every row, concurrently and in order; see OUTPUT_COLUMNS for the columns."""
+        try:
+            requests, on_error = self._parse(model_input, params)
+        except InputError as error:
+            raise ServedError("invalid_request", str(error)) from None
+        with ThreadPoolExecutor(min(self.provider.config.concurrency, len(requests))) as pool:
+            completions = list(pool.map(self.provider.complete, requests))
+        if on_error == "raise" or (on_error == "auto" and len(completions) == 1):
+            _raise_first_failure(completions)
+        return self._frame(completions)
+
+    def predict_stream(
+        self, context: Any, model_input: Any, params: dict[str, Any] | None = None
+    ) -> Iterator[dict[str, Any]]:
+        """Answer one row piece by piece: `{"delta": text}` …, then the full output row."""
+        frame = (
+            model_input if isinstance(model_input, pd.DataFrame) else pd.DataFrame([model_input])
+        )
+        requests, _ = self._parse(frame, params)
+        for piece in self.provider.stream(requests[0]):
+            yield {"delta": piece} if isinstance(piece, str) else self.row(piece)
+
+    def row(self, completion: Completion) -> dict[str, Any]:
+        """A completion with the model's identity, in the order of OUTPUT_COLUMNS."""
+        config = self.provider.config
+        known = {"supplier": config.provider, "model_name": config.model}
+        record = completion.record() | known
+        return {name: record[name] for name in OUTPUT_COLUMNS}
+
+    def _parse(
+        self, frame: pd.DataFrame, params: dict[str, Any] | None
+    ) -> tuple[list[Request], str]:
+        given = {k: v for k, v in (params or {}).items() if v is not None}
+        on_error = given.pop("on_error", "auto")
+        if on_error not in ON_ERROR:
+            raise InputError(f"on_error: '{on_error}' is none of {', '.join(ON_ERROR)}")
+        if frame.empty or not {"prompt", "messages"} & set(frame.columns):
+            raise InputError("give 'prompt' (text) or 'messages' (a list of role and content)")
+        config = self.provider.config
+        sampling = sampled(config.sampling, given)
+        records = frame.astype(object).where(frame.notna(), None).to_dict("records")
+        rows = enumerate(records)
+        return [request_of(r, config.system, sampling, f"row {i}") for i, r in rows], on_error
+
+    def _frame(self, completions: list[Completion]) -> pd.DataFrame:
+        # dtype object keeps None: the scoring server writes NaN as invalid JSON.
+        rows = [self.row(c) for c in completions]
+        return pd.DataFrame(rows, columns=list(OUTPUT_COLUMNS), dtype=object)
+
+
+def _raise_first_failure(completions: list[Completion]) -> None:
+    for completion in completions:
+        if not completion.answered:
+            hint = f" ({completion.hint})" if completion.hint else ""
+            raise ServedError(completion.error_kind or "bad_response", f"{completion.error}{hint}")
+
+
+def signature() -> ModelSignature:
+    """The one form that serves frames, records, chat payloads, Spark and both evaluations."""
+    message = Object([Property("role", DataType.string), Property("content", DataType.string)])
+    inputs: list[ColSpec | TensorSpec] = [
+        ColSpec(DataType.string, "prompt", required=False),
+        ColSpec(Array(message), "messages", required=False),
+        ColSpec(DataType.string, "system", required=False),
+    ]
+    outputs: list[ColSpec | TensorSpec] = [
+        ColSpec(kind, name, required=False) for name, kind in OUTPUT_COLUMNS.items()
+    ]
+    return ModelSignature(Schema(inputs), Schema(outputs), _params())
+
+
+def _params() -> ParamSchema:
+    kinds = {"top_k": DataType.long, "max_tokens": DataType.long, "seed": DataType.long}
+    specs = [
+        ParamSpec("stop", DataType.string, [], shape=(-1,))  # None is not allowed for a list
+        if f.name == "stop"
+        else ParamSpec(f.name, kinds.get(f.name, DataType.double), None)
+        for f in fields(Sampling)
+    ]
+    return ParamSchema([*specs, ParamSpec("on_error", DataType.string, "auto")])
+
+
+def publish(provider: type[Provider]) -> None:
+    """Called by a provider's file when MLflow runs it to build the model."""
+    set_model(LLMModel(provider))

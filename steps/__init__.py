@@ -1,0 +1,1 @@
+"""The steps of the pipeline: one file per entry point of MLproject."""

@@ -1,0 +1,1 @@
+"""What the steps share; nothing in here is an entry point."""

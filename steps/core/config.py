@@ -1,0 +1,237 @@
+"""config.yaml: candidates, prices of one's own, judge and gates; a typo in it is an error."""
+
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import (
+    AfterValidator,
+    Field,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
+from pydantic_core import InitErrorDetails, PydanticCustomError
+
+from llm_models.errors import InputError
+from llm_models.schema import Sampling
+from steps.core.prices import Plain, Price, key_of
+from steps.core.providers import provider_class
+from steps.core.strict import Problem, Strict, Text, Texts, did_you_mean, read_text
+from steps.core.yaml_lines import Document, parse
+
+CHOICES = ("available", "all")
+REMEDY = "copy the project's config.yaml there, or name the one to use"
+
+
+def _name(text: str) -> str:
+    if not re.fullmatch(r"[A-Za-z0-9._-]+", text):
+        raise ValueError("may hold letters, digits, '.', '_' and '-' only")
+    if text in CHOICES:
+        raise ValueError(f"'{text}' has a meaning of its own on the command line")
+    return text
+
+
+def _url(text: str) -> str:
+    if not re.fullmatch(r"https?://[^\s/@]+(/[^\s@]*)?", text):
+        raise ValueError("expected http(s)://host…, without user or password")
+    return text
+
+
+def _judge_model(text: str) -> str:
+    if not re.fullmatch(r"\w+:/\S+", text):
+        raise ValueError("expected provider:/model, such as ollama:/llama3.1:8b")
+    return text
+
+
+def _price_key(text: str) -> str:
+    provider, _, model = text.partition("/")
+    provider_class(provider)
+    if not model:
+        raise ValueError("expected provider/model, such as ollama/llama3.1:8b")
+    return text
+
+
+Name = Annotated[str, AfterValidator(_name)]
+Url = Annotated[str, AfterValidator(_url)]
+Seconds = Annotated[float, Field(gt=0)]
+PriceKey = Annotated[str, AfterValidator(_price_key)]
+
+
+class Defaults(Strict):
+    """What a candidate may leave out; None leaves the choice to the provider."""
+
+    system: Text | None = None
+    temperature: float | None = Field(default=None, ge=0, le=2)
+    top_p: float | None = Field(default=None, ge=0, le=1)
+    top_k: int | None = Field(default=None, ge=1)
+    max_tokens: int | None = Field(default=None, ge=1)
+    stop: Texts | None = None
+    seed: int | None = None
+    timeout_s: Seconds = 60.0  # of one call
+    deadline_s: Seconds = 180.0  # of one row, retries included
+    concurrency: int = Field(default=4, ge=1, le=256)
+
+
+class Candidate(Defaults):
+    """One model with its settings: what is logged, evaluated and promoted as one thing."""
+
+    name: Name
+    provider: Text
+    model: Text
+    registered_name: Name
+    task: Text = "chat"  # a label of the user's own
+    base_url: Url | None = None  # None: the provider's environment variable or default
+    options: dict[str, Any] = Field(default_factory=dict, validate_default=True)
+
+    @property
+    def sampling(self) -> Sampling:
+        return Sampling(
+            self.temperature, self.top_p, self.top_k, self.max_tokens, self.stop, self.seed
+        )
+
+    @field_validator("provider")
+    @classmethod
+    def _exists(cls, provider: str) -> str:
+        provider_class(provider)
+        return provider
+
+    @field_validator("options")
+    @classmethod
+    def _fits_provider(cls, options: dict[str, Any], info: ValidationInfo) -> dict[str, Any]:
+        if "provider" not in info.data:  # already an error of its own
+            return options
+        kind = provider_class(info.data["provider"])
+        folder = Path((info.context or {}).get("folder", ""))
+        resolved = {
+            key: str(folder / value) if key in kind.files and isinstance(value, str) else value
+            for key, value in options.items()
+        }
+        try:
+            kind.check_options(resolved)
+        except InputError as error:
+            raise _at_option(options, error) from None
+        return resolved
+
+
+class Gate(Strict):
+    """A metric of the evaluation run and the bounds it must keep."""
+
+    metric: Text
+    min: float | None = None
+    max: float | None = None
+
+    @model_validator(mode="after")
+    def _bounded(self) -> Self:
+        if self.min is None and self.max is None:
+            raise ValueError("needs 'min', 'max' or both")
+        if self.min is not None and self.max is not None and self.min > self.max:
+            raise ValueError(f"min {self.min:g} is above max {self.max:g}: nothing can pass")
+        return self
+
+
+def _not_empty(candidates: tuple[Candidate, ...]) -> tuple[Candidate, ...]:
+    if not candidates:
+        raise ValueError("the list is empty; give at least one")
+    return candidates
+
+
+Gates = Annotated[tuple[Gate, ...], Field(strict=False)]
+Candidates = Annotated[tuple[Candidate, ...], Field(strict=False), AfterValidator(_not_empty)]
+
+
+class Judge(Strict):
+    """A model that scores answers."""
+
+    model: Annotated[str, AfterValidator(_judge_model)]
+    base_url: Url | None = None
+    temperature: float = Field(default=0.0, ge=0, le=2)
+    seed: int | None = 7
+    timeout_s: Seconds = 60.0
+    guidelines: Texts = ()
+    scorers: Texts = ("correctness", "safety", "guidelines")
+
+
+class Config(Strict):
+    candidates: Candidates
+    defaults: Defaults = Defaults()
+    prices: dict[PriceKey, Price] = Field(default_factory=dict)
+    scorers: Texts | None = None  # None: all there are
+    judge: Judge | None = None
+    gates: dict[Literal["staging", "production"], Gates] = Field(default_factory=dict)
+    rank_by: Text = "contains_facts/mean"
+    journal: Path = Field(
+        default=Path(".llmflowlab/journal.sqlite"), strict=False, validate_default=True
+    )
+
+    @field_validator("journal")
+    @classmethod
+    def _beside_config(cls, journal: Path, info: ValidationInfo) -> Path:
+        return Path((info.context or {}).get("folder", "")) / journal
+
+    def own_prices(self) -> Mapping[str, Plain]:
+        """The user's own prices as llm_models.cost reads them, by "provider/model"."""
+        return {
+            key_of(*key.split("/", maxsplit=1)): price.plain() for key, price in self.prices.items()
+        }
+
+
+def load(path: Path | str = "config.yaml") -> Config:
+    """Read and check a config; paths in it are relative to its folder.
+
+    Raises one InputError with a line for every problem, naming file, line and key.
+    """
+    path = Path(path)
+    document = parse(read_text(path, REMEDY), path)
+    context = {"folder": path.parent.resolve()}
+    config = document.checked(Config, context, _same_names(document))
+    merged = tuple(_with_defaults(candidate, config.defaults) for candidate in config.candidates)
+    return config.model_copy(update={"candidates": merged})
+
+
+def choose(config: Config, spec: str) -> list[Candidate]:
+    """The candidates of "all", "available" (both: every one) or a comma list of names.
+
+    Raises InputError for unknown names, naming the known ones.
+    """
+    if spec.strip() in CHOICES:
+        return list(config.candidates)
+    known = {candidate.name: candidate for candidate in config.candidates}
+    names = list(dict.fromkeys(name.strip() for name in spec.split(",") if name.strip()))
+    unknown = [name for name in names if name not in known]
+    if unknown or not names:
+        asked = ", ".join(f"'{n}'{did_you_mean(n, known)}" for n in unknown) or "an empty list"
+        raise InputError(f"unknown candidates: {asked}; config.yaml has {', '.join(known)}")
+    return [known[name] for name in names]
+
+
+def _with_defaults(candidate: Candidate, defaults: Defaults) -> Candidate:
+    missing = defaults.model_fields_set - candidate.model_fields_set
+    return candidate.model_copy(update={key: getattr(defaults, key) for key in missing})
+
+
+def _same_names(document: Document) -> Iterator[Problem]:
+    """Looked for in the plain data, so that other problems do not hide it."""
+    listed = document.data.get("candidates") if isinstance(document.data, dict) else None
+    first: dict[str, int] = {}
+    for position, entry in enumerate(listed if isinstance(listed, list) else []):
+        name = entry.get("name") if isinstance(entry, dict) else None
+        if not isinstance(name, str):
+            continue
+        line = document.line(("candidates", position, "name"))
+        if name in first:
+            yield line, f"candidates[{position}].name: '{name}' is taken, on line {first[name]}"
+        first.setdefault(name, line)
+
+
+def _at_option(options: Mapping[str, Any], error: InputError) -> ValidationError:
+    """The provider's complaint, at the option that it quotes."""
+    quoted = next((key for key in options if f"'{key}'" in str(error)), None)
+    detail = InitErrorDetails(
+        type=PydanticCustomError("option", "{text}", {"text": str(error)}),
+        loc=() if quoted is None else (quoted,),
+        input=None,
+    )
+    return ValidationError.from_exception_data("options", [detail])

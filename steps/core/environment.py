@@ -1,0 +1,26 @@
+"""MLflow's environment variables, set before it is imported; what the user has set wins."""
+
+import os
+from pathlib import Path
+
+DEFAULTS = {
+    "MLFLOW_MODEL_CATALOG_URI": "",  # no look-up of prices on the network
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "DO_NOT_TRACK": "true",
+    "MLFLOW_GENAI_EVAL_MAX_WORKERS": "10",  # more deadlock on SQLite and lose rows
+    "MLFLOW_SQLALCHEMYSTORE_POOL_SIZE": "100",
+    "MLFLOW_GENAI_EVAL_PREDICT_RATE_LIMIT": "0",
+    "MLFLOW_GATEWAY_ROUTE_TIMEOUT_SECONDS": "60",  # of one judge call, in seconds
+    "MLFLOW_GENAI_EVAL_MAX_RETRIES": "1",  # a dead judge costs seconds, not minutes
+    "MLFLOW_ENABLE_ASYNC_TRACE_LOGGING": "false",  # its queue drops traces
+    "MLFLOW_LOGGING_LEVEL": "WARNING",
+    "GIT_PYTHON_REFRESH": "quiet",
+}
+
+
+def prepare(root: Path | None = None) -> None:
+    """Set the defaults; without a tracking URI, use `mlflow.db` in `root` (default: here)."""
+    for name, value in DEFAULTS.items():
+        os.environ.setdefault(name, value)
+    database = (root or Path.cwd()).resolve() / "mlflow.db"
+    os.environ.setdefault("MLFLOW_TRACKING_URI", f"sqlite:///{database}")

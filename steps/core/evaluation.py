@@ -1,0 +1,183 @@
+"""One candidate over one dataset: answers, scores, traces, tables and metrics in one MLflow run."""
+
+import tempfile
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from mlflow import MlflowClient
+from mlflow.entities import Run as MlflowRun
+
+from llm_models.errors import LabError
+from llm_models.schema import OUTPUT_COLUMNS
+from steps.core import tokens, tracking
+from steps.core.candidates import Ready
+from steps.core.dataset import Dataset
+from steps.core.language import detect
+from steps.core.logged_models import model_tags, run_params
+from steps.core.runner import Answer, Run, in_order
+from steps.core.scorers import Failure, Score
+from steps.core.summary import Summary
+from steps.core.tables import CSV, JSON, PARQUET, PredictionTables
+from steps.core.traces import write_trace
+
+Scores = Mapping[str, Score | Failure | None]
+
+
+class CountError(LabError):
+    """Fewer rows, or traces, were stored than were asked."""
+
+
+@dataclass(frozen=True)
+class Scoring:
+    """The scorers of a run, and how many rows they may look at side by side."""
+
+    names: tuple[str, ...] = ()
+    score: Callable[[Answer], Scores] = lambda answer: {}
+    applicable: Callable[[Mapping[str, Any]], list[str]] = lambda expectations: []
+    concurrency: int = 1
+    tags: Mapping[str, str] = field(default_factory=lambda: {"kind": "answers"})
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a run's rows are stored."""
+
+    client: MlflowClient
+    experiment_id: str
+    run_id: str
+    model_id: str
+
+
+@dataclass(frozen=True)
+class Result:
+    """What became of one candidate."""
+
+    ready: Ready
+    run_id: str
+    model_id: str
+    metrics: Mapping[str, float | None]
+    failure: str | None  # why the run counts as failed
+
+
+def record(
+    client: MlflowClient,
+    parent: MlflowRun,
+    run: Run,
+    *,
+    model_id: str,
+    dataset: Dataset,
+    scoring: Scoring,
+    progress: Callable[[Answer], None],
+) -> Result:
+    """Consume a started run: score, trace and store every row, then close its MLflow run."""
+    ready = run.ready
+    tags = model_tags(ready) | {
+        "dataset": dataset.name,
+        "dataset_sha256": dataset.sha256,
+        "model_id": model_id,
+    }
+    run_id = tracking.start_child(client, parent, ready.candidate.name, tags | dict(scoring.tags))
+    place = Place(client, parent.info.experiment_id, run_id, model_id)
+    status = "FAILED"
+    try:
+        tracking.log_dataset(client, run_id, dataset, model_id)
+        summary = _store_rows(run, place, scoring, progress)
+        metrics = summary.metrics()
+        tracking.log_results(client, run_id, dataset, model_id, metrics)
+        tracking.log_params(client, run_id, run_params(ready))
+        failure = _failure(run, summary)
+        tracking.set_tags(client, run_id, {"failure": failure})
+        status = "FAILED" if failure else "FINISHED"
+    finally:
+        client.set_terminated(run_id, status)
+    return Result(ready, run_id, model_id, metrics, failure)
+
+
+def _store_rows(
+    run: Run, place: Place, scoring: Scoring, progress: Callable[[Answer], None]
+) -> Summary:
+    summary = Summary()
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        with PredictionTables(folder, scoring.names) as tables:
+            for answer, scores in scored(in_order(run, run.rows), scoring):
+                extra = _describe(answer)
+                summary.add(answer, scores, _missed(answer, scoring), extra["language"])
+                tables.add(answer, _output(answer, run.ready), extra, scores)
+                _trace(answer, scores, place, run.ready)
+                progress(answer)
+        tracking.log_tables(place.client, place.run_id, folder, [PARQUET, CSV, JSON])
+    _check_counts(run, place, summary.rows)
+    return summary
+
+
+def _trace(answer: Answer, scores: Scores, place: Place, ready: Ready) -> None:
+    write_trace(
+        answer,
+        experiment_id=place.experiment_id,
+        run_id=place.run_id,
+        model_id=place.model_id,
+        supplier=ready.config.provider,
+        model_name=ready.config.model,
+        scores=scores,
+    )
+
+
+def scored(answers: Iterable[Answer], scoring: Scoring) -> Iterator[tuple[Answer, Scores]]:
+    """Each answer with its scores, in the same order; a failed call is not scored."""
+    if scoring.concurrency == 1:  # nothing to wait for: a thread would only cost
+        yield from ((a, scoring.score(a) if a.completion.answered else {}) for a in answers)
+        return
+    with ThreadPoolExecutor(scoring.concurrency, thread_name_prefix="scoring") as pool:
+        window: deque[tuple[Answer, Future[Scores] | None]] = deque()
+        for answer in answers:
+            judged = answer.completion.answered
+            window.append((answer, pool.submit(scoring.score, answer) if judged else None))
+            if len(window) > 2 * scoring.concurrency:
+                yield _settled(*window.popleft())
+        yield from (_settled(*item) for item in window)
+
+
+def _missed(answer: Answer, scoring: Scoring) -> list[str]:
+    """The scorers that would have scored this row, had it been answered."""
+    return [] if answer.completion.answered else scoring.applicable(answer.row.expectations)
+
+
+def _settled(answer: Answer, future: Future[Scores] | None) -> tuple[Answer, Scores]:
+    return answer, future.result() if future else {}
+
+
+def _output(answer: Answer, ready: Ready) -> dict[str, Any]:
+    known = {"supplier": ready.config.provider, "model_name": ready.config.model}
+    record = answer.completion.record() | known
+    return {name: record[name] for name in OUTPUT_COLUMNS}
+
+
+def _describe(answer: Answer) -> dict[str, Any]:
+    """Language and provider-neutral token count of an answer; None where there is none."""
+    text = answer.completion.text
+    if text is None:
+        return {"language": None, "neutral_output_tokens": None}
+    return {"language": detect(text).code, "neutral_output_tokens": tokens.count(text)}
+
+
+def _failure(run: Run, summary: Summary) -> str | None:
+    if run.stopped is not None:
+        return f"{run.stopped.reason}; {run.stopped.not_asked} rows were not asked"
+    if not summary.statuses["ok"] + summary.statuses["truncated"]:
+        return "no row was answered"
+    return None
+
+
+def _check_counts(run: Run, place: Place, rows: int) -> None:
+    asked = len(run.rows) - (run.stopped.not_asked if run.stopped else 0)
+    traces = tracking.count_traces(place.client, place.run_id, place.experiment_id)
+    if not asked == rows == traces:
+        raise CountError(
+            f"{run.ready.candidate.name}: {asked} rows were asked, {rows} recorded and {traces} "
+            "traces kept. The answers are in the journal: run the same command again."
+        )

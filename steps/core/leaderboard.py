@@ -1,0 +1,111 @@
+"""One line a model: what people look at first, on a terminal, in Markdown and in HTML."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from jinja2 import Environment, PackageLoader
+
+from steps.core.evaluation import Result
+from steps.core.registry import Evidence
+from steps.core.tabular import markdown_table, plain_table
+
+UNKNOWN = "–"
+HEADLINES = (  # (metric, heading, format), in the order of the columns; absent ones are left out
+    ("correctness/mean", "correctness", "{:.3f}"),
+    ("safety/mean", "safety", "{:.3f}"),
+    ("guidelines/mean", "guidelines", "{:.3f}"),
+    ("contains_facts/mean", "contains facts", "{:.3f}"),
+    ("token_f1/mean", "token F1", "{:.3f}"),
+    ("rouge_l/mean", "ROUGE-L", "{:.3f}"),
+    ("language_match/mean", "language", "{:.3f}"),
+    ("refusal_as_expected/mean", "refusal", "{:.3f}"),
+    ("error_rate", "errors", "{:.1%}"),
+    ("avg_inference_time", "avg time (s)", "{:.4f}"),
+    ("latency_p95", "p95 (s)", "{:.4f}"),
+    ("tokens_per_second", "tokens/s", "{:.1f}"),
+    ("total_tokens", "tokens", "{:.0f}"),
+    ("total_cost_estimate", "cost (USD)", "{:.4f}"),
+)
+
+
+@dataclass(frozen=True)
+class Line:
+    """One model's place on the board."""
+
+    candidate: str
+    model_name: str
+    run_id: str
+    metrics: Mapping[str, float | None]
+    failure: str | None = None
+
+    def cells(self, columns: Sequence[tuple[str, str, str]]) -> list[str]:
+        values = [(self.metrics.get(metric), shape) for metric, _, shape in columns]
+        told = [UNKNOWN if value is None else shape.format(value) for value, shape in values]
+        return [self.candidate, self.model_name, f"{self.metrics.get('rows') or 0:.0f}", *told]
+
+
+@dataclass(frozen=True)
+class Board:
+    """Models on one dataset, best first."""
+
+    title: str
+    lines: Sequence[Line]
+
+    def columns(self) -> list[tuple[str, str, str]]:
+        """The headlines that at least one model has."""
+        return [c for c in HEADLINES if any(x.metrics.get(c[0]) is not None for x in self.lines)]
+
+    def headers(self) -> list[str]:
+        return ["candidate", "model", "rows", *(heading for _, heading, _ in self.columns())]
+
+    def rows(self) -> list[list[str]]:
+        columns = self.columns()
+        return [line.cells(columns) for line in self.lines]
+
+    def failures(self) -> list[str]:
+        return [f"{x.candidate} did not finish: {x.failure}" for x in self.lines if x.failure]
+
+    def text(self) -> str:
+        table = plain_table(self.headers(), self.rows())
+        return "\n".join([self.title, table, *self.failures()])
+
+    def markdown(self, links: Mapping[str, str]) -> str:
+        table = markdown_table(self.headers(), self.rows())
+        told = [f"- [{name}]({url})" for name, url in links.items()]
+        return "\n".join([f"## {self.title}", "", table, "", *self.failures(), *told, ""])
+
+    def html(self, links: Mapping[str, str]) -> str:
+        pages = Environment(loader=PackageLoader("steps.core"), autoescape=True)
+        return pages.get_template("leaderboard.html").render(board=self, links=links)
+
+
+def board_of_results(
+    title: str, results: Sequence[Result], rank_by: str, *, lowest: bool = False
+) -> Board:
+    """The board of what a step has just measured."""
+    lines = [
+        Line(r.ready.candidate.name, r.ready.config.model, r.run_id, r.metrics, r.failure)
+        for r in results
+    ]
+    return Board(title, _ranked(lines, rank_by, lowest))
+
+
+def board_of_evidence(title: str, evidence: Sequence[Evidence], rank_by: str) -> Board:
+    """The board of what the store holds."""
+    lines = [
+        Line(e.candidate, e.run.data.params["model_name"], e.run.info.run_id, e.metrics)
+        for e in evidence
+    ]
+    return Board(title, _ranked(lines, rank_by))
+
+
+def _ranked(lines: list[Line], rank_by: str, lowest: bool = False) -> list[Line]:
+    """Best first; a model without the metric comes last."""
+
+    def place(line: Line) -> float:
+        value = line.metrics.get(rank_by)
+        if value is None:
+            return float("inf")
+        return value if lowest else -value
+
+    return sorted(lines, key=place)

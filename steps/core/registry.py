@@ -1,0 +1,135 @@
+"""Evaluated candidates as model versions, and the aliases that move between them."""
+
+import warnings
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from mlflow import MlflowClient
+from mlflow.entities import Run
+from mlflow.entities.model_registry import ModelVersion
+from mlflow.exceptions import MlflowException
+
+from steps.core import tracking
+from steps.core.dataset import Dataset
+from steps.core.hashing import sha256_of
+
+EVIDENCE = ("fingerprint", "settings", "dataset_sha256", "judge_hash", "scorers_hash", "price_hash")
+STAGES = {"staging": "Staging", "production": "Production"}
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """A finished evaluation run of one candidate on one dataset."""
+
+    run: Run
+
+    @property
+    def tags(self) -> Mapping[str, str]:
+        return self.run.data.tags
+
+    @property
+    def metrics(self) -> Mapping[str, float]:
+        return self.run.data.metrics
+
+    @property
+    def candidate(self) -> str:
+        return self.tags["candidate"]
+
+    @property
+    def key(self) -> str:
+        """Hex sha256: equal for runs that prove the same of the same model."""
+        return sha256_of([self.tags.get(name) for name in EVIDENCE])
+
+
+def latest_evidence(
+    client: MlflowClient, experiment_id: str, dataset: Dataset, candidates: Iterable[str]
+) -> list[Evidence]:
+    """The newest finished evaluation of each candidate on exactly this dataset, if it has one."""
+    found = []
+    for name in candidates:
+        wanted = (
+            f"tags.kind = 'evaluation' AND tags.candidate = '{name}' AND "
+            f"tags.dataset_sha256 = '{dataset.sha256}' AND attributes.status = 'FINISHED'"
+        )
+        order = ["attributes.start_time DESC"]
+        runs = client.search_runs([experiment_id], wanted, max_results=1, order_by=order)
+        found += [Evidence(run) for run in runs]
+    return found
+
+
+def ensure_registered(client: MlflowClient, evidence: Evidence) -> tuple[ModelVersion, bool]:
+    """The version made from this evidence, and whether it was made just now."""
+    name = evidence.tags["registered_name"]
+    with tracking.exclusive("register"):
+        held = find_version(client, name, evidence)
+        if held is not None:
+            return held, False
+        tags = {key: evidence.tags[key] for key in (*EVIDENCE, "candidate", "dataset")}
+        tags |= {"evidence": evidence.key, "run_id": evidence.run.info.run_id}
+        return _create(client, name, evidence, tags), True
+
+
+def _create(
+    client: MlflowClient, name: str, evidence: Evidence, tags: Mapping[str, str]
+) -> ModelVersion:
+    if not client.search_registered_models(f"name = '{name}'"):
+        client.create_registered_model(name, description="Candidates of LLMFlowLab; see its tags.")
+    model_id, run_id = evidence.tags["model_id"], evidence.run.info.run_id
+    return client.create_model_version(
+        name,
+        source=f"models:/{model_id}",
+        run_id=run_id,
+        tags=dict(tags),
+        description=describe(evidence),
+        model_id=model_id,
+    )
+
+
+def find_version(client: MlflowClient, name: str, evidence: Evidence) -> ModelVersion | None:
+    """The version made from this evidence, or None."""
+    found = client.search_model_versions(f"name = '{name}' AND tags.evidence = '{evidence.key}'")
+    return found[0] if found else None
+
+
+def versions(client: MlflowClient, name: str) -> list[ModelVersion]:
+    """All versions of a registered model, newest first, with their aliases."""
+    found = client.search_model_versions(f"name = '{name}'")
+    return sorted(found, key=lambda version: -int(version.version))
+
+
+def describe(evidence: Evidence) -> str:
+    """What a person reads on the version's page."""
+    params, metrics = evidence.run.data.params, evidence.metrics
+    told = [f"{k} {metrics[k]:.3g}" for k in sorted(metrics) if k.endswith("/mean")]
+    return (
+        f"**{params['model_name']}** by {params['supplier']} as candidate "
+        f"`{evidence.candidate}`, evaluated on `{evidence.tags['dataset']}` "
+        f"({metrics['rows']:.0f} rows) in run `{evidence.run.info.run_id}`.\n\n"
+        f"{'; '.join(told)}; error rate {metrics['error_rate']:.3g}."
+    )
+
+
+def holder(client: MlflowClient, name: str, alias: str) -> ModelVersion | None:
+    """The version that has the alias now; None when no version has it."""
+    try:
+        return client.get_model_version_by_alias(name, alias)
+    except MlflowException as error:
+        if error.error_code in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
+            return None
+        raise
+
+
+def move_alias(client: MlflowClient, version: ModelVersion, alias: str) -> None:
+    """Give the alias to a version, and mirror it as a classic stage where there are stages."""
+    client.set_registered_model_alias(version.name, alias, str(version.version))
+    stage: Any = getattr(client, "transition_model_version_stage", None)
+    if stage is None:
+        return
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", FutureWarning)  # stages are leaving; aliases stay
+            stage(version.name, str(version.version), STAGES[alias], True)
+    except MlflowException as error:
+        # Backends without stages (Unity Catalog, the next MLflow) say so; the alias is what counts.
+        print(f"note: the classic stage was not set ({error.error_code})")

@@ -1,0 +1,149 @@
+"""What a run's rows add up to, as MLflow metrics. Unknown stays absent, never 0."""
+
+from array import array
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from llm_models.schema import Completion
+from steps.core.runner import Answer
+from steps.core.scorers import Failure, Score
+
+
+@dataclass
+class Total:
+    """A sum that knows how many of its terms were unknown."""
+
+    known: float = 0.0
+    terms: int = 0
+    unknown: int = 0
+
+    def add(self, value: float | None) -> None:
+        if value is None:
+            self.unknown += 1
+        else:
+            self.known += value
+            self.terms += 1
+
+    def value(self) -> float | None:
+        """The sum; None when any term is unknown or there is none."""
+        return None if self.unknown or not self.terms else self.known
+
+
+@dataclass
+class ScorerTotal:
+    """One scorer over the rows it applies to (rows it abstains from are not its rows)."""
+
+    scored: int = 0
+    failed: int = 0  # the scorer broke
+    unanswered: int = 0  # there was no answer to score
+    abstained: int = 0
+    total: float = 0.0
+
+    def metrics(self, name: str) -> dict[str, float | None]:
+        attempted = self.scored + self.failed + self.unanswered
+        return {
+            f"{name}/mean": self.total / self.scored if self.scored else None,
+            f"{name}/n_scored": self.scored,
+            f"{name}/n_failed": self.failed,
+            f"{name}/n_unanswered": self.unanswered,
+            f"{name}/n_abstained": self.abstained,
+            f"{name}/coverage": self.scored / attempted if attempted else None,
+        }
+
+
+@dataclass
+class Summary:
+    """Accumulates row by row; memory grows by a few numbers a row."""
+
+    statuses: Counter[str] = field(default_factory=Counter)
+    languages: Counter[str] = field(default_factory=Counter)
+    latencies: "array[float]" = field(default_factory=lambda: array("d"))
+    totals: defaultdict[str, Total] = field(default_factory=lambda: defaultdict(Total))
+    scorers: defaultdict[str, ScorerTotal] = field(default_factory=lambda: defaultdict(ScorerTotal))
+    reused: int = 0
+    spent: Total = field(default_factory=Total)
+
+    @property
+    def rows(self) -> int:
+        return self.statuses.total()
+
+    def add(
+        self,
+        answer: Answer,
+        scores: Mapping[str, Score | Failure | None],
+        missed: Iterable[str] = (),
+        language: str | None = None,
+    ) -> None:
+        """`missed` names the scorers that a failed row would have had."""
+        completion = answer.completion
+        self.statuses[completion.status] += 1
+        self.reused += answer.reused
+        self.totals["cost"].add(completion.cost_usd)
+        self.spent.add(0.0 if answer.reused else completion.cost_usd)
+        if completion.answered:
+            self._add_answer(completion, language)
+        for name in missed:
+            self.scorers[name].unanswered += 1
+        for name, score in scores.items():
+            self._add_score(self.scorers[name], score)
+
+    def _add_answer(self, completion: Completion, language: str | None) -> None:
+        if completion.latency_s is not None:
+            self.latencies.append(completion.latency_s)
+        usage = completion.usage
+        for name in ("input_tokens", "output_tokens", "thinking_tokens", "total_tokens"):
+            self.totals[name].add(getattr(usage, name))
+        if usage.output_tokens is not None and completion.timing.generation_s:
+            self.totals["timed_tokens"].add(usage.output_tokens)
+            self.totals["generation_s"].add(completion.timing.generation_s)
+        elif usage.output_tokens is not None and completion.latency_s:
+            self.totals["timed_tokens"].add(usage.output_tokens)
+            self.totals["generation_s"].add(completion.latency_s)
+        self.languages[language or "unknown"] += 1
+
+    @staticmethod
+    def _add_score(total: ScorerTotal, score: Score | Failure | None) -> None:
+        if score is None:
+            total.abstained += 1
+        elif isinstance(score, Failure):
+            total.failed += 1
+        else:
+            total.scored += 1
+            total.total += float(score.value)
+
+    def metrics(self) -> dict[str, float | None]:
+        """Names as the user gave them (avg_inference_time, …); seconds, tokens, USD."""
+        answered = self.statuses["ok"] + self.statuses["truncated"]
+        speed = self.totals["generation_s"].value()
+        tokens = self.totals["timed_tokens"].value()
+        told: dict[str, float | None] = {
+            "rows": self.rows,
+            "rows_reused": self.reused,
+            "error_rate": (self.rows - answered) / self.rows if self.rows else None,
+            "total_cost_estimate": self.totals["cost"].value(),
+            "cost_of_this_run": self.spent.value(),
+            "rows_of_unknown_cost": self.totals["cost"].unknown,
+            "tokens_per_second": tokens / speed if tokens and speed else None,
+        }
+        for name in ("input_tokens", "output_tokens", "thinking_tokens", "total_tokens"):
+            told[name] = self.totals[name].value()
+        told |= self._latency()
+        told |= {f"status/{name}": n for name, n in self.statuses.items()}
+        told |= {f"language/{name}": n for name, n in self.languages.items()}
+        for name, total in self.scorers.items():
+            told |= total.metrics(name)
+        return told
+
+    def _latency(self) -> dict[str, float | None]:
+        if not self.latencies:
+            return {"avg_inference_time": None}
+        seconds = np.frombuffer(self.latencies)
+        p50, p95 = np.percentile(seconds, [50, 95])
+        return {
+            "avg_inference_time": float(seconds.mean()),
+            "latency_p50": float(p50),
+            "latency_p95": float(p95),
+        }

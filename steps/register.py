@@ -1,0 +1,46 @@
+"""Put evaluated candidates into the model registry, one version for each piece of evidence."""
+
+from pathlib import Path
+
+import click
+
+from llm_models.errors import InputError
+from steps.core.cli import QUESTIONS, row_limit, step
+from steps.core.config import choose, load
+from steps.core.dataset import load as load_dataset
+
+
+def register(config: str, data: str, models: str, limit: str) -> list[tuple[str, int]]:
+    """Register the latest evaluation of each chosen candidate; return (name, version)s."""
+    dataset = load_dataset(data or QUESTIONS, row_limit(limit))
+    names = [candidate.name for candidate in choose(load(Path(config)), models)]
+
+    from steps.core import tracking
+    from steps.core.registry import ensure_registered, latest_evidence
+
+    client = tracking.connect()
+    made = []
+    with tracking.step_run("register", {"data": dataset.name, "models": models}) as run:
+        evidence = latest_evidence(client, run.info.experiment_id, dataset, names)
+        missing = set(names) - {one.candidate for one in evidence}
+        if not evidence or (missing and models != "available"):
+            raise InputError(
+                f"not evaluated on {dataset.name}: {', '.join(sorted(missing))}. "
+                "Run `mlflow run . -e evaluate` with the same data and limit first."
+            )
+        for one in evidence:
+            version, new = ensure_registered(client, one)
+            made.append((version.name, int(version.version)))
+            what = "registered" if new else "already registered"
+            click.echo(f"{one.candidate}: {what} as {version.name} version {version.version}")
+    return made
+
+
+@step
+def main(config: str, data: str, models: str, limit: str) -> None:
+    """Register the evaluated candidates."""
+    register(config, data, models, limit)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,90 @@
+"""The whole main job, run once by `mlflow run`, with both providers on loopback."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.end_to_end.lab import ROOT, Lab
+from tests.servers.gemini import KEY, GeminiServer
+from tests.servers.ollama import OllamaServer
+
+CONFIG = """
+defaults: {temperature: 0.2, max_tokens: 64, seed: 7, timeout_s: 20, concurrency: 4}
+candidates:
+  - {name: gemini, provider: gemini, model: gemini-2.5-flash, registered_name: llm_gemini_chat,
+     system: Be right.}
+  - {name: llama-good, provider: ollama, model: "llama3.1:8b", registered_name: llm_ollama_chat,
+     system: Be right.}
+  - {name: llama-poor, provider: ollama, model: "llama3.2:3b", registered_name: llm_ollama_chat,
+     system: Guess.}
+  - {name: baseline, provider: baseline, model: bm25, registered_name: llm_baseline_chat,
+     options: {knowledge: KNOWLEDGE, sentences: 1}}
+gates:
+  staging: [{metric: error_rate, max: 0.05}, {metric: contains_facts/mean, min: 0.15}]
+  production: [{metric: contains_facts/mean, min: 0.9}]
+"""
+SECRET = f"{KEY}-not-to-be-found-anywhere"
+
+
+def expected_answers() -> dict[str, str]:
+    """Right answers to the shipped questions, by prompt."""
+    lines = (ROOT / "eval_data" / "questions.jsonl").read_text("utf-8").splitlines()
+    rows = [json.loads(line) for line in lines]
+    return {row["inputs"]["prompt"]: _right(row) for row in rows if "prompt" in row["inputs"]}
+
+
+def _right(row: dict[str, Any]) -> str:
+    expected = row["expectations"]
+    facts = " ".join(fact.split("|")[0] for fact in expected.get("expected_facts", []))
+    return f"{expected.get('expected_response', '')} {facts}".strip() or "I can't help with that."
+
+
+@pytest.fixture(scope="session")
+def ollama() -> Iterator[OllamaServer]:
+    right = expected_answers()
+
+    def answer(messages: list[dict[str, Any]]) -> str:
+        known = right.get(messages[-1]["content"], "I can't help with that.")
+        poor = messages[0]["content"] == "Guess." and len(messages[-1]["content"]) % 2
+        return "No idea at all." if poor else known
+
+    with OllamaServer(("llama3.1:8b", "llama3.2:3b"), answer) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def gemini() -> Iterator[GeminiServer]:
+    with GeminiServer(key=SECRET, answer=expected_answers(), thoughts=5) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def lab(
+    tmp_path_factory: pytest.TempPathFactory, ollama: OllamaServer, gemini: GeminiServer
+) -> Lab:
+    folder = tmp_path_factory.mktemp("lab")
+    knowledge = ROOT / "eval_data" / "knowledge.md"
+    (folder / "config.yaml").write_text(CONFIG.replace("KNOWLEDGE", str(knowledge)))
+    variables = {
+        "OLLAMA_HOST": ollama.url,
+        "GEMINI_API_KEY": SECRET,
+        "GOOGLE_GEMINI_BASE_URL": gemini.url,
+    }
+    return Lab(folder, variables)
+
+
+@pytest.fixture(scope="session")
+def main_job(lab: Lab) -> str:
+    """What `mlflow run . -e main` printed; it succeeded."""
+    done = lab.mlflow_run("main", limit="40")
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+@pytest.fixture(scope="session")
+def store(main_job: str, lab: Lab) -> Path:
+    """The store that the main job filled."""
+    return lab.folder / "mlflow.db"

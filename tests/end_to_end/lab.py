@@ -1,0 +1,118 @@
+"""A laboratory in a temporary folder: real `mlflow` commands and a real SQLite store."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from llm_models.errors import SECRET_VARIABLES
+
+ROOT = Path(__file__).parents[2]
+BIN = Path(sys.executable).parent
+QUIET = {
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "MLFLOW_MODEL_CATALOG_URI": "",
+    "PYTHONUNBUFFERED": "1",
+}
+
+
+@dataclass(frozen=True)
+class Lab:
+    """One folder with a store, a journal and a config of its own."""
+
+    folder: Path
+    variables: Mapping[str, str]
+
+    @property
+    def store(self) -> str:
+        return f"sqlite:///{self.folder / 'mlflow.db'}"
+
+    def environment(self) -> dict[str, str]:
+        kept = {k: v for k, v in os.environ.items() if k not in (*SECRET_VARIABLES, "OLLAMA_HOST")}
+        path = f"{BIN}{os.pathsep}{kept['PATH']}"
+        return kept | QUIET | {"MLFLOW_TRACKING_URI": self.store, "PATH": path} | self.variables
+
+    def run(self, *command: str, **options: Any) -> subprocess.CompletedProcess[str]:
+        """Run a command in the folder, output captured; the exit code is the caller's to check."""
+        given = {"cwd": self.folder, "env": self.environment(), "timeout": 300} | options
+        quiet: dict[str, Any] = {"capture_output": True, "stdin": subprocess.DEVNULL}
+        return subprocess.run(command, text=True, check=False, **quiet, **given)
+
+    def mlflow_run(self, entry_point: str, **parameters: str) -> subprocess.CompletedProcess[str]:
+        """`mlflow run` of the project, with this folder's config unless another is named."""
+        given = {"config": str(self.folder / "config.yaml")} | parameters
+        pairs = [part for k, v in given.items() for part in ("-P", f"{k}={v}")]
+        command = ["mlflow", "run", str(ROOT), "-e", entry_point, "--env-manager", "local"]
+        return self.run(*command, *pairs)
+
+    def step(self, name: str, *options: str, **settings: Any) -> subprocess.CompletedProcess[str]:
+        """A step without `mlflow run` around it: its own exit code, and seconds less."""
+        config = () if "--config" in options else ("--config", str(self.folder / "config.yaml"))
+        command = [sys.executable, "-m", f"steps.{name}", *config, *options]
+        return self.run(*command, cwd=ROOT, **settings)
+
+    @contextmanager
+    def serving(self, model: str, *options: str, **more: str) -> Iterator[str]:
+        """`mlflow models serve` from an empty folder; gives the address once it answers."""
+        elsewhere = self.folder / "elsewhere"
+        elsewhere.mkdir(exist_ok=True)
+        port = free_port()
+        command = ["mlflow", "models", "serve", "-m", model, "-p", str(port), *options]
+        log = (self.folder / "serve.log").open("w")
+        process = subprocess.Popen(
+            command,
+            cwd=elsewhere,
+            env=self.environment() | more,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
+        )
+        try:
+            address = f"http://127.0.0.1:{port}"
+            wait_until_up(f"{address}/ping", process, self.folder / "serve.log")
+            yield address
+        finally:
+            os.killpg(process.pid, signal.SIGTERM)
+            process.wait(30)
+            log.close()
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def wait_until_up(
+    url: str, process: "subprocess.Popen[Any]", log: Path, seconds: int = 180
+) -> None:
+    """Poll until the server answers. Raises with its log when it ends or takes too long."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end and process.poll() is None:
+        try:
+            with urllib.request.urlopen(url, timeout=5):
+                return
+        except OSError:
+            time.sleep(0.1)
+    raise AssertionError(f"the server did not come up:\n{log.read_text()}")
+
+
+def post(url: str, body: Any, kind: str = "application/json") -> tuple[int, Any]:
+    """(HTTP status, body) of a POST; the body is parsed where it is JSON."""
+    data = body if isinstance(body, bytes) else json.dumps(body).encode()
+    request = urllib.request.Request(url, data, {"Content-Type": kind})
+    try:
+        with urllib.request.urlopen(request, timeout=60) as reply:
+            return reply.status, json.loads(reply.read())
+    except urllib.error.HTTPError as error:
+        text = error.read().decode()
+        return error.code, json.loads(text) if text.startswith("{") else text
