@@ -18,6 +18,7 @@ from llm_models.cost import cost_usd
 from llm_models.errors import KINDS, CallError, InputError
 from llm_models.schema import Chunk, Completion, ModelConfig, Request, Timing, Usage
 
+Observe = Callable[[CallError | None, float], None]
 FIRST_WAIT_S = 0.5
 LONGEST_WAIT_S = 30.0
 MAX_ATTEMPTS = 6
@@ -70,25 +71,40 @@ class Provider(ABC):
     def chunks(self, request: Request, *, stream: bool) -> Iterator[Chunk]:
         """One call: the answer in one piece, or in many when streamed. Raises CallError."""
 
+    def parallel(self, most: int) -> int:
+        """How many calls to start with at once; the limit then adapts, up to `most`."""
+        return most
+
+    def warm_up(self) -> float | None:
+        """Load the model where it must be loaded first; the seconds that took, if told.
+
+        No answer is generated. Raises CallError.
+        """
+        return None
+
+    def mlflow_judge_url(self) -> str | None:
+        """The full address that MLflow's own judges want; None leaves it to MLflow."""
+        return self.config.base_url
+
     def clean(self, text: str) -> str:
         """The answer proper within everything the model wrote."""
         return text
 
-    def complete(
-        self, request: Request, observe: Callable[[Completion], None] | None = None
-    ) -> Completion:
+    def complete(self, request: Request, observe: Observe | None = None) -> Completion:
         """Ask until there is an answer, a permanent failure or no time left; never raises.
 
-        `observe` sees the outcome of every single attempt.
+        `observe` is told of every single attempt: its failure, if any, and when it began
+        (monotonic seconds).
         """
         started = time.perf_counter()
         spent: float | None = 0.0
         for attempt in range(1, MAX_ATTEMPTS + 1):
+            began = time.monotonic()
             outcome, failure = self._attempt(request)
-            if observe:
-                observe(outcome)
-            spent = _add(spent, outcome.cost_usd)
             elapsed = time.perf_counter() - started
+            if observe:
+                observe(failure, began)
+            spent = _add(spent, outcome.cost_usd)
             wait = self._wait(failure, attempt, elapsed)
             if wait is None or self.stopped.wait(wait):
                 break

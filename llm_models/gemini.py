@@ -58,6 +58,11 @@ class Gemini(Provider):
         }
         return {name: value for name, value in limits.items() if value}
 
+    def mlflow_judge_url(self) -> str | None:
+        base = self.config.base_url or os.environ.get("GOOGLE_GEMINI_BASE_URL")
+        page = f"v1beta/models/{self.config.model}:generateContent"
+        return f"{base.rstrip('/')}/{page}" if base else None
+
     def chunks(self, request: Request, *, stream: bool) -> Iterator[Chunk]:
         client = self._client()  # held here: the SDK closes its connections with the Client
         replies = self._replies(client, request, stream)

@@ -91,6 +91,24 @@ class Ollama(Provider):
             }
         )
 
+    def parallel(self, most: int) -> int:
+        """What the server runs at once where OLLAMA_NUM_PARALLEL tells; more would only queue."""
+        told = os.environ.get("OLLAMA_NUM_PARALLEL", "")
+        return min(most, int(told)) if told.isdigit() and int(told) else most
+
+    def warm_up(self) -> float | None:
+        """Load the model as the calls will want it: another num_ctx would load it again."""
+        payload = self._payload(Request(()), stream=False)
+        kept = {
+            name: payload[name] for name in ("model", "options", "keep_alive") if name in payload
+        }
+        loaded = self._server.ask("/api/generate", kept | {"stream": False})
+        return timing(loaded).load_s
+
+    def mlflow_judge_url(self) -> str:
+        """MLflow itself would ask localhost, whatever OLLAMA_HOST says."""
+        return f"{self._server.url}/v1/chat/completions"
+
     def chunks(self, request: Request, *, stream: bool) -> Iterator[Chunk]:
         response = self._chat(self._payload(request, stream))
         spoke = called = False

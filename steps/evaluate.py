@@ -2,36 +2,35 @@
 
 import click
 
-from steps.core.cli import QUESTIONS, step
-from steps.core.pipeline import prepare_job, run_job
-from steps.core.runner import Cache
+from steps.core.cli import QUESTIONS, Asking, asking_step
+from steps.core.pipeline import asking_job, run_job
 
 
-def evaluate(config: str, data: str, models: str, limit: str, cache: Cache = "use") -> bool:
+def evaluate(config: str, data: str, models: str, limit: str, asking: Asking) -> bool:
     """Score every chosen candidate, one MLflow run each; return whether every one finished."""
-    job = prepare_job(config, data or QUESTIONS, models, limit, cache)
+    with asking_job(config, data or QUESTIONS, models, limit, asking) as job:
+        from steps.core import mlflow_views, tracking
+        from steps.core.leaderboard import board_of_results
+        from steps.core.scoring import scoring_of
 
-    from steps.core import mlflow_views, tracking
-    from steps.core.leaderboard import board_of_results
-    from steps.core.scoring import scoring_of
-
-    client = tracking.connect()
-    params = {"data": job.dataset.name, "models": models}
-    with tracking.step_run("evaluate", params) as parent:
-        scoring = scoring_of(job.config, job.journal)
-        results = run_job(job, client, parent, lambda ready: scoring)
-        title = f"Leaderboard on {job.dataset.name}, best {job.config.rank_by} first"
-        board = board_of_results(title, results, job.config.rank_by)
-        mlflow_views.publish(client, parent, board)
-        click.echo(board.text())
+        client = tracking.connect()
+        params = {"data": job.dataset.name, "models": models}
+        with tracking.step_run("evaluate", params) as parent:
+            scoring = scoring_of(job.config, job.journal)
+            results = run_job(job, client, parent, lambda ready: scoring)
+            title = f"Leaderboard on {job.dataset.name}, best {job.config.rank_by} first"
+            board = board_of_results(title, results, job.config.rank_by)
+            links = mlflow_views.publish(client, parent, board)
+            click.echo(board.text())
+            for name, url in links.items():
+                click.echo(f"{name}: {url}")
     return not any(result.failure for result in results)
 
 
-@step
-@click.option("--cache", type=click.Choice(["use", "refresh", "off"]), default="use")
-def main(config: str, data: str, models: str, limit: str, cache: Cache) -> int:
+@asking_step
+def main(config: str, data: str, models: str, limit: str, asking: Asking) -> int:
     """Answer and score a dataset with the chosen candidates."""
-    return 0 if evaluate(config, data, models, limit, cache) else 1
+    return 0 if evaluate(config, data, models, limit, asking) else 1
 
 
 if __name__ == "__main__":

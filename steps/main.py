@@ -1,8 +1,11 @@
 """All five steps in order, under one run: the only step that knows the others (see ADR 3)."""
 
+from dataclasses import replace
+
 import click
 
-from steps.core.cli import QUESTIONS, step
+from llm_models.errors import InputError
+from steps.core.cli import QUESTIONS, Asking, asking_step
 from steps.evaluate import evaluate
 from steps.log_models import log_models
 from steps.promote import GATE_FAILED, promote
@@ -10,16 +13,20 @@ from steps.register import register
 from steps.run_prompts import run_prompts
 
 
-def run_all(config: str, data: str, models: str, limit: str) -> int:
+def run_all(config: str, data: str, models: str, limit: str, asking: Asking) -> int:
     """Log, answer, score, register and promote; return the exit code."""
+    if asking.cache == "off":
+        raise InputError("cache: 'off' would pay for every row twice here; take 'refresh'")
+    reading = replace(asking, cache="use", retry_errors=False)
+
     from steps.core import tracking
 
     tracking.connect()
     data = data or QUESTIONS
     with tracking.step_run("main", {"models": models}):
         log_models(config, data, models, limit)
-        answered = run_prompts(config, data, models, limit)
-        scored = evaluate(config, data, models, limit)
+        answered = run_prompts(config, data, models, limit, asking)
+        scored = evaluate(config, data, models, limit, reading)
         register(config, data, models, limit)
         promoted = promote(config, data, models, limit)
     if not (answered and scored):
@@ -27,11 +34,11 @@ def run_all(config: str, data: str, models: str, limit: str) -> int:
     return 0 if promoted else GATE_FAILED
 
 
-@step
-def main(config: str, data: str, models: str, limit: str) -> int:
+@asking_step
+def main(config: str, data: str, models: str, limit: str, asking: Asking) -> int:
     """Run all five steps: log_models, run_prompts, evaluate, register, promote."""
     click.echo("Running log_models, run_prompts, evaluate, register and promote.")
-    return run_all(config, data, models, limit)
+    return run_all(config, data, models, limit, asking)
 
 
 if __name__ == "__main__":

@@ -58,7 +58,7 @@ def test_entry_points_are_the_steps() -> None:
 
 def test_common_parameters_have_the_same_names_and_defaults_everywhere() -> None:
     project = yaml.safe_load((ROOT / "MLproject").read_text("utf-8"))
-    common = project["entry_points"]["main"]["parameters"]
+    common = project["entry_points"]["register"]["parameters"]
     assert common.keys() == {"config", "data", "models", "limit"}
     for entry in project["entry_points"].values():
         assert common.items() <= entry["parameters"].items()

@@ -1,9 +1,12 @@
 """The command line every step shares: the same options, the same kind of error message."""
 
 import functools
+import shlex
+import signal
 import sys
 from collections.abc import Callable
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Literal
 
 import click
 
@@ -11,6 +14,9 @@ from llm_models.errors import InputError, LabError, scrub
 from steps.core.environment import prepare
 
 QUESTIONS, PROMPTS = "questions.jsonl", "prompts.csv"  # the data a step takes by default
+INTERRUPTED = 130  # the exit code, as shells have it
+Trace = Literal["auto", "all", "errors", "sample", "none"]
+Cache = Literal["use", "refresh", "off"]
 
 COMMON = (
     click.option("--config", default="config.yaml", show_default=True, help="The config file."),
@@ -23,6 +29,46 @@ COMMON = (
     ),
     click.option("--limit", default="", help="Only the first so many rows."),
 )
+ASKING = (
+    click.option(
+        "--cache",
+        type=click.Choice(["use", "refresh", "off"]),
+        default="use",
+        show_default=True,
+        help="Read answers back, ask all again, or leave the journal alone.",
+    ),
+    click.option("--retry_errors", default="false", help="true: ask every failed row again."),
+    click.option("--repeats", default="1", help="How often each row is asked."),
+    click.option("--max_cost", default="", help="USD; stops before it is crossed."),
+    click.option(
+        "--trace",
+        type=click.Choice(["auto", "all", "errors", "sample", "none"]),
+        default="auto",
+        show_default=True,
+        help="Which rows get an MLflow trace; auto: all of a small run, a sample of a large one.",
+    ),
+)
+
+
+@dataclass(frozen=True)
+class Asking:
+    """How the rows are asked, and which of them are traced."""
+
+    cache: Cache = "use"
+    retry_errors: bool = False
+    repeats: int = 1
+    max_cost: float | None = None
+    trace: Trace = "auto"
+
+    @classmethod
+    def parse(
+        cls, cache: Cache, retry_errors: str, repeats: str, max_cost: str, trace: Trace
+    ) -> "Asking":
+        """From what MLproject hands over: texts, empty where not given. Raises InputError."""
+        if retry_errors not in ("true", "false", ""):
+            raise InputError(f"retry_errors: '{retry_errors}' is neither true nor false")
+        times = whole_number("repeats", repeats) or 1
+        return cls(cache, retry_errors == "true", times, _dollars(max_cost), trace)
 
 
 def step(function: Callable[..., Any]) -> click.Command:
@@ -31,20 +77,37 @@ def step(function: Callable[..., Any]) -> click.Command:
     What goes wrong is told in a sentence and exits 1; a value the function returns that is an int
     is the exit code.
     """
-    command: Callable[..., Any] = _guarded(function)
-    for option in reversed(COMMON):
+    return click.command(help=function.__doc__)(_with(COMMON, _guarded(function)))
+
+
+def asking_step(function: Callable[..., Any]) -> click.Command:
+    """A step that asks models: its options arrive as one `asking`."""
+
+    @functools.wraps(function)
+    def call(config: str, data: str, models: str, limit: str, **options: Any) -> Any:
+        return function(config, data, models, limit, Asking.parse(**options))
+
+    return click.command(help=function.__doc__)(_with((*COMMON, *ASKING), _guarded(call)))
+
+
+def _with(options: tuple[Any, ...], command: Callable[..., Any]) -> Callable[..., Any]:
+    for option in reversed(options):
         command = option(command)
-    return click.command(help=function.__doc__)(command)
+    return command
 
 
 def _guarded(function: Callable[..., Any]) -> Callable[..., Any]:
     @functools.wraps(function)
     def call(**options: Any) -> None:
         prepare()
+        signal.signal(signal.SIGTERM, _interrupt)
         try:
             code = function(**options)
         except LabError as error:
             raise click.ClickException(str(error)) from None
+        except KeyboardInterrupt:
+            click.echo(f"\nInterrupted. Everything answered is kept; go on with:\n  {again()}")
+            sys.exit(INTERRUPTED)
         except Exception as error:
             if type(error).__module__.startswith("mlflow."):  # imported late: see pipeline.py
                 raise click.ClickException(f"MLflow: {scrub(str(error))}") from error
@@ -55,16 +118,43 @@ def _guarded(function: Callable[..., Any]) -> Callable[..., Any]:
     return call
 
 
+def _interrupt(signum: int, frame: object) -> None:
+    """A SIGTERM ends a step as a Ctrl-C does: with everything kept."""
+    raise KeyboardInterrupt
+
+
+def again() -> str:
+    """The command line that goes on with what this process was doing."""
+    module = f"steps.{sys.argv[0].rpartition('/')[2].removesuffix('.py')}"
+    return shlex.join(["python", "-m", module, *sys.argv[1:]])
+
+
 @functools.cache
 def tell_once(line: str) -> None:
     """Print a line the first time it is told; the steps of `main` would all tell it."""
     click.echo(line)
 
 
-def row_limit(text: str) -> int | None:
-    """The number in `--limit`; empty is no limit. Raises InputError."""
+def whole_number(name: str, text: str) -> int | None:
+    """The number in an option; empty is None. Raises InputError."""
     if not text:
         return None
-    if not text.isdigit() or int(text) < 1:
-        raise InputError(f"limit: '{text}' is not a whole number of at least 1")
+    if not text.isdecimal() or int(text) < 1:
+        raise InputError(f"{name}: '{text}' is not a whole number of at least 1")
     return int(text)
+
+
+def row_limit(text: str) -> int | None:
+    return whole_number("limit", text)
+
+
+def _dollars(text: str) -> float | None:
+    if not text:
+        return None
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
+    if not 0 < value < float("inf"):
+        raise InputError(f"max_cost: '{text}' is not a number of USD above 0")
+    return value

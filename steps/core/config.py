@@ -54,7 +54,13 @@ def _price_key(text: str) -> str:
     return text
 
 
+def _provider(name: str) -> str:
+    provider_class(name)
+    return name
+
+
 Name = Annotated[str, AfterValidator(_name)]
+ProviderName = Annotated[str, AfterValidator(_provider)]
 Url = Annotated[str, AfterValidator(_url)]
 Seconds = Annotated[float, Field(gt=0)]
 PriceKey = Annotated[str, AfterValidator(_price_key)]
@@ -79,7 +85,7 @@ class Candidate(Defaults):
     """One model with its settings: what is logged, evaluated and promoted as one thing."""
 
     name: Name
-    provider: Text
+    provider: ProviderName
     model: Text
     registered_name: Name
     task: Text = "chat"  # a label of the user's own
@@ -91,12 +97,6 @@ class Candidate(Defaults):
         return Sampling(
             self.temperature, self.top_p, self.top_k, self.max_tokens, self.stop, self.seed
         )
-
-    @field_validator("provider")
-    @classmethod
-    def _exists(cls, provider: str) -> str:
-        provider_class(provider)
-        return provider
 
     @field_validator("options")
     @classmethod
@@ -142,6 +142,13 @@ Gates = Annotated[tuple[Gate, ...], Field(strict=False)]
 Candidates = Annotated[tuple[Candidate, ...], Field(strict=False), AfterValidator(_not_empty)]
 
 
+class Allowance(Strict):
+    """What a provider lets through in a minute, for all its candidates together."""
+
+    requests_per_minute: int | None = Field(None, ge=1)
+    tokens_per_minute: int | None = Field(None, ge=1)
+
+
 class Judge(Strict):
     """A model that scores answers."""
 
@@ -158,6 +165,9 @@ class Config(Strict):
     candidates: Candidates
     defaults: Defaults = Defaults()
     prices: dict[PriceKey, Price] = Field(default_factory=dict)
+    limits: dict[ProviderName, Allowance] = Field(default_factory=dict)
+    max_error_rate: float = Field(0.2, ge=0, le=1)  # more failed rows than this share end a run
+    max_cost: float | None = Field(None, gt=0)  # USD of one command over all its models
     scorers: Texts | None = None  # None: all there are
     judge: Judge | None = None
     gates: dict[Literal["staging", "production"], Gates] = Field(default_factory=dict)

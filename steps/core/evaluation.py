@@ -7,6 +7,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from zlib import crc32
 
 from mlflow import MlflowClient
 from mlflow.entities import Run as MlflowRun
@@ -15,6 +16,7 @@ from llm_models.errors import LabError
 from llm_models.schema import OUTPUT_COLUMNS
 from steps.core import tokens, tracking
 from steps.core.candidates import Ready
+from steps.core.cli import Trace
 from steps.core.dataset import Dataset
 from steps.core.language import detect
 from steps.core.logged_models import model_tags, run_params
@@ -24,6 +26,8 @@ from steps.core.summary import Summary
 from steps.core.tables import CSV, JSON, PARQUET, PredictionTables
 from steps.core.traces import write_trace
 
+SMALL_RUN = 2000  # rows up to which "auto" traces all
+SAMPLE = 500  # traces, about, of a larger run
 Scores = Mapping[str, Score | Failure | None]
 
 
@@ -71,6 +75,7 @@ def record(
     model_id: str,
     dataset: Dataset,
     scoring: Scoring,
+    trace: Trace,
     progress: Callable[[Answer], None],
 ) -> Result:
     """Consume a started run: score, trace and store every row, then close its MLflow run."""
@@ -85,34 +90,64 @@ def record(
     status = "FAILED"
     try:
         tracking.log_dataset(client, run_id, dataset, model_id)
-        summary = _store_rows(run, place, scoring, progress)
-        metrics = summary.metrics()
+        summary = _store_rows(run, place, scoring, _Traced(trace, run.total), progress)
+        metrics = summary.metrics() | {"model_load_time": run.load_s}
         tracking.log_results(client, run_id, dataset, model_id, metrics)
         tracking.log_params(client, run_id, run_params(ready))
         failure = _failure(run, summary)
         tracking.set_tags(client, run_id, {"failure": failure})
-        status = "FAILED" if failure else "FINISHED"
+        status = _status(run, failure)
     finally:
         client.set_terminated(run_id, status)
     return Result(ready, run_id, model_id, metrics, failure)
 
 
 def _store_rows(
-    run: Run, place: Place, scoring: Scoring, progress: Callable[[Answer], None]
+    run: Run,
+    place: Place,
+    scoring: Scoring,
+    traced: "_Traced",
+    progress: Callable[[Answer], None],
 ) -> Summary:
     summary = Summary()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         with PredictionTables(folder, scoring.names) as tables:
-            for answer, scores in scored(in_order(run, run.rows), scoring):
+            answers = in_order(run, run.rows, run.policy.repeats)
+            for answer, scores in scored(answers, scoring):
                 extra = _describe(answer)
                 summary.add(answer, scores, _missed(answer, scoring), extra["language"])
                 tables.add(answer, _output(answer, run.ready), extra, scores)
-                _trace(answer, scores, place, run.ready)
+                if traced.wants(answer):
+                    _trace(answer, scores, place, run.ready)
                 progress(answer)
         tracking.log_tables(place.client, place.run_id, folder, [PARQUET, CSV, JSON])
-    _check_counts(run, place, summary.rows)
+    _check_counts(run, place, summary.rows, traced.count)
     return summary
+
+
+@dataclass
+class _Traced:
+    """Which rows get a trace, and how many did."""
+
+    trace: Trace
+    rows: int
+    count: int = 0
+
+    def wants(self, answer: Answer) -> bool:
+        wanted = self._wants(answer)
+        self.count += wanted
+        return wanted
+
+    def _wants(self, answer: Answer) -> bool:
+        mode = self.trace
+        if mode == "auto":
+            mode = "all" if self.rows <= SMALL_RUN else "sample"
+        if mode in ("all", "none"):
+            return mode == "all"
+        # Failures are always worth a look; the sample is the same rows for every model.
+        drawn = crc32(answer.row.id.encode()) % self.rows < SAMPLE
+        return not answer.completion.answered or (mode == "sample" and drawn)
 
 
 def _trace(answer: Answer, scores: Scores, place: Place, ready: Ready) -> None:
@@ -165,19 +200,29 @@ def _describe(answer: Answer) -> dict[str, Any]:
     return {"language": detect(text).code, "neutral_output_tokens": tokens.count(text)}
 
 
+def _status(run: Run, failure: str | None) -> str:
+    if run.stopped is not None and run.stopped.killed:
+        return "KILLED"
+    return "FAILED" if failure else "FINISHED"
+
+
 def _failure(run: Run, summary: Summary) -> str | None:
     if run.stopped is not None:
-        return f"{run.stopped.reason}; {run.stopped.not_asked} rows were not asked"
-    if not summary.statuses["ok"] + summary.statuses["truncated"]:
+        return f"{run.stopped.reason}; {run.not_asked} rows have no outcome"
+    if not summary.answered:
         return "no row was answered"
+    if summary.failed > run.policy.max_error_rate * run.total:
+        return f"{summary.failed} of {run.total} rows failed (see max_error_rate)"
     return None
 
 
-def _check_counts(run: Run, place: Place, rows: int) -> None:
-    asked = len(run.rows) - (run.stopped.not_asked if run.stopped else 0)
-    traces = tracking.count_traces(place.client, place.run_id, place.experiment_id)
-    if not asked == rows == traces:
+def _check_counts(run: Run, place: Place, rows: int, traced: int) -> None:
+    """Every row that was delivered is recorded, and every trace written is kept."""
+    kept = tracking.count_traces(place.client, place.run_id, place.experiment_id) if traced else 0
+    complete = run.stopped is not None or rows == run.total
+    if rows != run.delivered or kept != traced or not complete:
         raise CountError(
-            f"{run.ready.candidate.name}: {asked} rows were asked, {rows} recorded and {traces} "
-            "traces kept. The answers are in the journal: run the same command again."
+            f"{run.ready.candidate.name}: of {run.total} rows {run.delivered} came back, {rows} "
+            f"were recorded, and {kept} of {traced} traces are kept. The answers are in the "
+            "journal: run the same command again."
         )

@@ -5,12 +5,11 @@ from collections.abc import Iterable
 from functools import wraps
 from typing import Any, Literal
 
-from llm_models.ollama import host_url
 from steps.core.config import Judge
+from steps.core.judge_model import judge_provider
 from steps.core.judge_prompts import BuiltIn, Criterion
 
 MAX_RETRIES = 1
-GEMINI_URL = "https://generativelanguage.googleapis.com"
 
 
 def mlflow_judges(judge: Judge, criteria: Iterable[Criterion]) -> list[Any]:
@@ -35,7 +34,7 @@ def _made(judge: Judge, criterion: Criterion) -> Any:
         feedback_value_type=Literal["yes", "no"],
         generate_rationale_first=True,
         inference_params={name: value for name, value in options.items() if value is not None},
-        base_url=endpoint(judge),
+        base_url=judge_provider(judge, {}).mlflow_judge_url(),
     )
     made.aggregations = ["mean"]  # which MLflow leaves out for "yes" and "no"
     return made
@@ -49,17 +48,6 @@ def _built_in(judge: Judge, criterion: Criterion) -> Any:
     if name == "Guidelines" and not own:
         name = "ExpectationsGuidelines"
     return getattr(scorers, name)(name=criterion.name, model=judge.model, **own)
-
-
-def endpoint(judge: Judge) -> str | None:
-    """The full URL that MLflow wants; None leaves it to MLflow."""
-    provider, _, model = judge.model.partition(":/")
-    if provider == "ollama":
-        return f"{host_url(judge.base_url or os.environ.get('OLLAMA_HOST'))}/v1/chat/completions"
-    if provider == "gemini":
-        base = judge.base_url or os.environ.get("GOOGLE_GEMINI_BASE_URL") or GEMINI_URL
-        return f"{base.rstrip('/')}/v1beta/models/{model}:generateContent"
-    return judge.base_url
 
 
 def _share_key() -> None:

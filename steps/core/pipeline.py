@@ -4,22 +4,25 @@ Calls are under way before MLflow is imported (that takes seconds), which is why
 the recording half stand inside functions.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
-from itertools import groupby
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 from steps.core.candidates import Ready, resolve_all
-from steps.core.cli import row_limit, tell_once
+from steps.core.cli import Asking, row_limit, tell_once
 from steps.core.config import Config
 from steps.core.config import load as load_config
 from steps.core.dataset import Dataset
 from steps.core.dataset import load as load_dataset
+from steps.core.estimate import worst_usd
 from steps.core.journal import Journal
+from steps.core.limits import Budget, Pace
 from steps.core.progress import Track, progress
-from steps.core.runner import Cache, Run
+from steps.core.runner import Policy, Run
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -35,25 +38,59 @@ class Job:
     config: Config
     dataset: Dataset
     journal: Journal
+    asking: Asking
     groups: list[list[Run]]  # the runs of one group share a server, so they take turns
 
     @property
     def runs(self) -> list[Run]:
         return [run for group in self.groups for run in group]
 
+    def stop(self) -> None:
+        """End every run within seconds, keeping what is answered."""
+        for run in self.runs:
+            run.stop("interrupted", killed=True)
 
-def prepare_job(config: str, data: str, models: str, limit: str, cache: Cache = "use") -> Job:
+
+@contextmanager
+def asking_job(config: str, data: str, models: str, limit: str, asking: Asking) -> Iterator[Job]:
     """Check all input and start the first calls. Raises InputError before any call is made."""
     rows_wanted = row_limit(limit)
     settings = load_config(Path(config))
     dataset = load_dataset(data, rows_wanted)
     ready = tell_skipped(settings, models)
-    journal = Journal(settings.journal)
-    runs = [Run(one, dataset.rows, journal, cache=cache) for one in ready]
-    groups = [list(g) for _, g in groupby(runs, key=lambda run: run.ready.config.provider)]
-    for group in groups:
-        group[0].start()
-    return Job(settings, dataset, journal, groups)
+    budget = Budget(asking.max_cost or settings.max_cost)
+    _check_prices(ready, dataset, budget)
+    policy = Policy(asking.cache, asking.retry_errors, asking.repeats, settings.max_error_rate)
+    with _journal(settings, asking) as journal:
+        paces = {one.config.provider: _pace(settings, one.config.provider) for one in ready}
+        groups: dict[tuple[str, str | None], list[Run]] = {}
+        for one in ready:
+            run = Run(one, dataset.rows, journal, policy, budget, paces[one.config.provider])
+            groups.setdefault((one.config.provider, one.config.base_url), []).append(run)
+        for group in groups.values():
+            group[0].start()
+        yield Job(settings, dataset, journal, asking, list(groups.values()))
+
+
+def _check_prices(ready: list[Ready], dataset: Dataset, budget: Budget) -> None:
+    if budget.most is not None:
+        for one in ready:
+            worst_usd(one.config, dataset.rows[0])
+
+
+def _pace(config: Config, provider: str) -> Pace:
+    allowed = config.limits.get(provider)
+    return Pace(*(vars(allowed).values() if allowed else ()))
+
+
+@contextmanager
+def _journal(config: Config, asking: Asking) -> Iterator[Journal]:
+    """The configured journal; with cache "off" one that is gone afterwards."""
+    if asking.cache != "off":
+        yield Journal(config.journal)
+        return
+    with TemporaryDirectory() as folder:
+        yield Journal(Path(folder) / "journal.sqlite")
 
 
 def tell_skipped(config: Config, models: str) -> list[Ready]:
@@ -92,7 +129,13 @@ def run_job(
                 model_id=models[name],
                 dataset=job.dataset,
                 scoring=scoring_for(run.ready),
-                progress=track(name, len(run.rows)),
+                trace=job.asking.trace,
+                progress=track(name, run.total),
             )
 
-        return [result for group in pool.map(record_group, job.groups) for result in group]
+        recorded = [pool.submit(record_group, group) for group in job.groups]
+        try:
+            return [result for future in recorded for result in future.result()]
+        except KeyboardInterrupt:
+            job.stop()  # leaving the pool waits for the runs to be closed
+            raise

@@ -1,63 +1,85 @@
-"""Ask one candidate every row: what the journal holds is read, the rest is asked and written.
+"""One candidate's answers: what the journal holds is read, the rest is asked and written.
 
-Calls run in threads of their own, so that whoever consumes the answers (scores, traces, tables)
-never keeps a server waiting.
+Asking runs in threads of its own, so that whoever iterates (scores, traces, tables) never keeps a
+server waiting, and sees an answer only once it is durable.
 """
 
 import queue
 import threading
-import time
 from collections.abc import Iterable, Iterator
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from dataclasses import dataclass, replace
-from typing import Any, Literal
+from contextlib import nullcontext
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 from llm_models.cost import cost_usd
-from llm_models.errors import KINDS
-from llm_models.payload import request_of
-from llm_models.schema import Completion
+from llm_models.errors import KINDS, CallError
+from llm_models.schema import ANSWERED, Completion
+from steps.core.asking import Asked, Asking, Task
 from steps.core.candidates import Ready
+from steps.core.cli import Cache
 from steps.core.dataset import Row
 from steps.core.journal import Journal, answer_key
-
-Cache = Literal["use", "refresh", "off"]
-GONE_AFTER = 3  # answers in a row that found no server: it is gone for the other rows too
+from steps.core.limits import Budget, Limit, Pace
+from steps.core.stopping import Health, Stop
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """One row's outcome; `reused` when it was paid for by an earlier run."""
+    """One row's outcome; `reused` when it was paid for by an earlier run or an equal row."""
 
     row: Row
     completion: Completion
     asked_at: float  # seconds since 1970
     reused: bool
+    repeat: int = 0
+    waited_s: float = 0.0
+
+    @property
+    def place(self) -> tuple[str, int]:
+        return self.row.id, self.repeat
 
 
-@dataclass(frozen=True, slots=True)
-class Stopped:
-    """Why a run ended before its last row."""
+@dataclass(frozen=True)
+class Policy:
+    """How to ask: the same for every model of one command."""
 
-    reason: str
-    not_asked: int
+    cache: Cache = "use"
+    retry_errors: bool = False  # ask every failed row again, also those that would fail alike
+    repeats: int = 1
+    max_error_rate: float = 1.0
 
 
+@dataclass
 class Run:
-    """The answers of one candidate over rows; iterate once, in the order of the rows."""
+    """Start it, then iterate once. `budget` and `pace` are shared with runs beside it."""
 
-    def __init__(
-        self, ready: Ready, rows: list[Row], journal: Journal, *, cache: Cache = "use"
-    ) -> None:
-        self.ready = ready
-        self.rows = rows
-        self.journal = journal
-        self.cache = cache
-        self.stopped: Stopped | None = None
-        self._queue: queue.SimpleQueue[Answer | BaseException | None] = queue.SimpleQueue()
-        self._gone = 0
-        self._keyed: dict[str, list[Row]] = {}  # rows of equal inputs share one call
-        self._thread = threading.Thread(target=self._ask_all, name=ready.candidate.name)
-        self._thread.daemon = True
+    ready: Ready
+    rows: list[Row]
+    journal: Journal
+    policy: Policy = field(default_factory=Policy)
+    budget: Budget = field(default_factory=lambda: Budget(None))
+    pace: Pace = field(default_factory=Pace)
+    load_s: float | None = None  # what loading the model took, outside of every call
+    stopped: Stop | None = None
+    delivered: int = 0
+
+    def __post_init__(self) -> None:
+        most = self.ready.config.concurrency
+        self.limit = Limit(self.ready.provider.parallel(most), most)
+        self._health = Health(self.total, self.policy.max_error_rate)
+        self._durable: queue.SimpleQueue[Answer | BaseException | None] = queue.SimpleQueue()
+        name = self.ready.candidate.name
+        self._thread = threading.Thread(target=self._ask_all, name=name, daemon=True)
+
+    @property
+    def total(self) -> int:
+        """Answers the run will have: rows times repeats."""
+        return len(self.rows) * self.policy.repeats
+
+    @property
+    def not_asked(self) -> int:
+        """Once the run is over: rows without an outcome."""
+        return self.total - self.delivered
 
     def start(self) -> "Run":
         """Begin asking, once; answers wait until they are consumed."""
@@ -65,113 +87,114 @@ class Run:
             self._thread.start()
         return self
 
-    def stop(self, reason: str) -> None:
-        """Start no further call; those in flight end within their time-out."""
+    def stop(self, reason: str, *, killed: bool = False) -> None:
+        """Start no further call; those in flight are given a few seconds."""
         if self.stopped is None:
-            self.stopped = Stopped(reason, 0)
+            self.stopped = Stop(reason, killed)
             self.ready.provider.stopped.set()
 
     def __iter__(self) -> Iterator[Answer]:
-        """Answers as they arrive, in any order. Raises what the asking thread raised."""
-        while (item := self._queue.get()) is not None:
+        """Answers as they become durable, in any order. Raises what the asking raised."""
+        while (item := self._durable.get()) is not None:
             if isinstance(item, BaseException):
                 raise item
+            self.delivered += 1
             yield item
 
     def _ask_all(self) -> None:
+        alone = self.policy.cache != "off"
         try:
-            with self.journal.claim(self.ready.fingerprint):
-                self._serve(self._read_journal())
+            with self.journal.claim(self.ready.fingerprint) if alone else nullcontext():
+                todo = self._read_journal()
+                if todo and self.stopped is None:
+                    self._ask(todo)
         except BaseException as error:  # handed to the consumer, which raises it
-            self._queue.put(error)
+            self._durable.put(error)
         finally:
-            self._queue.put(None)
+            self._durable.put(None)
 
-    def _read_journal(self) -> list[str]:
-        """Hand out what is held; return the keys that must be asked."""
-        for row in self.rows:
-            self._keyed.setdefault(answer_key(self.ready.fingerprint, row.inputs), []).append(row)
-        held: set[str] = set()
-        if self.cache == "use":
-            for key, record in self.journal.read_answers(self._keyed):
-                if _keeps(record):
-                    held.add(key)
-                    for row in self._keyed[key]:
-                        self._queue.put(self._reused(row, record))
-        return [key for key in self._keyed if key not in held]
+    def _ask(self, todo: list[Task]) -> None:
+        self._warm_up()
+        limits = (self.limit, self.pace, self.budget)
+        Asking(self.ready, *limits, write=self._write, stop=self.stop).ask(todo)
 
-    def _reused(self, row: Row, record: dict[str, Any]) -> Answer:
+    def _warm_up(self) -> None:
+        try:
+            self.load_s = self.ready.provider.warm_up()
+        except CallError as error:
+            if KINDS[error.kind].fatal:
+                self.stop(f"{error} ({error.hint})" if error.hint else str(error))
+
+    def _read_journal(self) -> list[Task]:
+        """Hand out what is held; return what must be asked."""
+        tasks: dict[str, Task] = {}
+        for repeat in range(self.policy.repeats):
+            for row in self.rows:
+                key = answer_key(self.ready.fingerprint, row.inputs, repeat)
+                twins = tasks[key].rows if key in tasks else ()
+                tasks[key] = Task(key, (*twins, row), repeat)
+        if self.policy.cache == "use":
+            for key, record in self.journal.read_answers(list(tasks)):
+                if self._keeps(record):
+                    self._reuse(tasks.pop(key), record)
+        return list(tasks.values())
+
+    def _keeps(self, record: dict[str, Any]) -> bool:
+        """Whether a record counts for good: see ADR 4."""
+        if record["status"] in ANSWERED:
+            return True
+        if self.policy.retry_errors:
+            return False
+        if record["status"] in ("empty", "blocked"):
+            return True
+        kind = KINDS[record["error_kind"]]
+        return not (kind.retry or kind.fatal)
+
+    def _reuse(self, task: Task, record: dict[str, Any]) -> None:
         completion = Completion.from_record(record)
         if record["price_hash"] != self.ready.price_hash:
-            config = self.ready.config
-            cost = cost_usd(config.price, completion.usage, completion.latency_s)
+            price = self.ready.config.price
+            cost = cost_usd(price, completion.usage, completion.latency_s)
             completion = replace(completion, cost_usd=cost)
-        return Answer(row, completion, record["asked_at"], reused=True)
+        for row in task.rows:
+            self._durable.put(Answer(row, completion, record["asked_at"], True, task.repeat))
 
-    def _serve(self, todo: list[str]) -> None:
-        """Keep `concurrency` calls in flight; write answers in the groups they arrive in."""
-        waiting = iter(todo)
-        limit = self.ready.config.concurrency
-        pending: dict[Future[Answer], str] = {}
-        with ThreadPoolExecutor(limit, thread_name_prefix=self.ready.candidate.name) as pool:
-            while True:
-                while self.stopped is None and len(pending) < limit:
-                    if (following := next(waiting, None)) is None:
-                        break
-                    pending[pool.submit(self._ask, self._keyed[following][0])] = following
-                if not pending:
-                    break
-                done, _ = wait(pending, return_when=FIRST_COMPLETED)
-                self._write({pending.pop(future): future.result() for future in done})
-        if self.stopped is not None:
-            left = sum(len(self._keyed[key]) for key in waiting)
-            self.stopped = replace(self.stopped, not_asked=left)
-
-    def _ask(self, row: Row) -> Answer:
-        config = self.ready.config
-        asked_at = time.time()
-        request = request_of(row.inputs, config.system, config.sampling, f"row {row.id}")
-        return Answer(row, self.ready.provider.complete(request), asked_at, reused=False)
-
-    def _write(self, answers: dict[str, Answer]) -> None:
+    def _write(self, group: list[Asked]) -> None:
         stamp = {"price_hash": self.ready.price_hash}
         records = {
-            key: answer.completion.record() | stamp | {"asked_at": answer.asked_at}
-            for key, answer in answers.items()
+            asked.task.key: asked.completion.record() | stamp | {"asked_at": asked.asked_at}
+            for asked in group
         }
-        self.journal.write_answers(self.ready.fingerprint, records)
-        for key, answer in answers.items():
-            self._queue.put(answer)
-            for twin in self._keyed[key][1:]:
-                self._queue.put(replace(answer, row=twin, reused=True))
-            self._judge_health(answer.completion)
+        try:
+            self.journal.write_answers(self.ready.fingerprint, records)
+        except BaseException as error:
+            self._durable.put(error)
+            self.stop(f"the journal cannot be written: {error}")
+            return
+        for asked in group:
+            self._deliver(asked)
 
-    def _judge_health(self, completion: Completion) -> None:
-        """Stop for what will hit every other row too."""
-        kind = completion.error_kind
-        self._gone = self._gone + 1 if kind == "unreachable" else 0
-        if self._gone >= GONE_AFTER or (kind and KINDS[kind].fatal):
-            hint = f" ({completion.hint})" if completion.hint else ""
-            self.stop(f"{completion.error}{hint}")
-
-
-def _keeps(record: dict[str, Any]) -> bool:
-    """Held for good: what was answered, or would fail the same way again."""
-    if record["status"] not in ("error", "incomplete"):
-        return True
-    kind = KINDS[record["error_kind"]]
-    return not (kind.retry or kind.fatal)
+    def _deliver(self, asked: Asked) -> None:
+        task = asked.task
+        for twin, row in enumerate(task.rows):
+            answer = Answer(
+                row, asked.completion, asked.asked_at, twin > 0, task.repeat, asked.waited_s
+            )
+            self._durable.put(answer)
+        if found := self._health.see(asked.completion):
+            self.stop(found.reason)
 
 
-def in_order(answers: Iterable[Answer], rows: list[Row]) -> Iterator[Answer]:
-    """The same answers in the order of `rows`; only those that came early are held."""
-    early: dict[str, Answer] = {}
-    expected = iter(rows)
-    awaited = next(expected, None)
+def in_order(answers: Iterable[Answer], rows: list[Row], repeats: int = 1) -> Iterator[Answer]:
+    """The same answers, repeat by repeat in the order of `rows`; only early ones are held."""
+    early: dict[tuple[str, int], Answer] = {}
+    places = ((row.id, repeat) for repeat in range(repeats) for row in rows)
+    awaited = next(places, None)
     for answer in answers:
-        early[answer.row.id] = answer
-        while awaited is not None and awaited.id in early:
-            yield early.pop(awaited.id)
-            awaited = next(expected, None)
-    position = {row.id: i for i, row in enumerate(rows)}
-    yield from sorted(early.values(), key=lambda answer: position[answer.row.id])
+        early[answer.place] = answer
+        while awaited in early:
+            yield early.pop(awaited)
+            awaited = next(places, None)
+    position = {row.id: number for number, row in enumerate(rows)}
+    left = early.values()
+    yield from sorted(left, key=lambda answer: (answer.repeat, position[answer.row.id]))

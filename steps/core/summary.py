@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from llm_models.schema import Completion
+from llm_models.schema import ANSWERED, Completion
 from steps.core.runner import Answer
 from steps.core.scorers import Failure, Score
 
@@ -60,15 +60,28 @@ class Summary:
 
     statuses: Counter[str] = field(default_factory=Counter)
     languages: Counter[str] = field(default_factory=Counter)
+    hints: Counter[str] = field(default_factory=Counter)  # what would mend so many rows
     latencies: "array[float]" = field(default_factory=lambda: array("d"))
     totals: defaultdict[str, Total] = field(default_factory=lambda: defaultdict(Total))
     scorers: defaultdict[str, ScorerTotal] = field(default_factory=lambda: defaultdict(ScorerTotal))
     reused: int = 0
+    retries: int = 0
+    retry_s: float = 0.0  # never inside a call's latency
+    waited_s: float = 0.0
     spent: Total = field(default_factory=Total)
 
     @property
     def rows(self) -> int:
         return self.statuses.total()
+
+    @property
+    def answered(self) -> int:
+        return sum(self.statuses[status] for status in ANSWERED)
+
+    @property
+    def failed(self) -> int:
+        """Rows the server or the line failed; a blocked or empty answer is an outcome."""
+        return self.statuses["error"] + self.statuses["incomplete"]
 
     def add(
         self,
@@ -81,6 +94,11 @@ class Summary:
         completion = answer.completion
         self.statuses[completion.status] += 1
         self.reused += answer.reused
+        self.retries += completion.attempts - 1
+        self.retry_s += completion.retry_s
+        self.waited_s += answer.waited_s
+        if completion.hint:
+            self.hints[completion.hint] += 1
         self.totals["cost"].add(completion.cost_usd)
         self.spent.add(0.0 if answer.reused else completion.cost_usd)
         if completion.answered:
@@ -116,13 +134,16 @@ class Summary:
 
     def metrics(self) -> dict[str, float | None]:
         """Names as the user gave them (avg_inference_time, …); seconds, tokens, USD."""
-        answered = self.statuses["ok"] + self.statuses["truncated"]
         speed = self.totals["generation_s"].value()
         tokens = self.totals["timed_tokens"].value()
         told: dict[str, float | None] = {
             "rows": self.rows,
             "rows_reused": self.reused,
-            "error_rate": (self.rows - answered) / self.rows if self.rows else None,
+            "rows_with_hint": self.hints.total(),
+            "retries": self.retries,
+            "retry_time": self.retry_s,
+            "wait_time": self.waited_s,
+            "error_rate": (self.rows - self.answered) / self.rows if self.rows else None,
             "total_cost_estimate": self.totals["cost"].value(),
             "cost_of_this_run": self.spent.value(),
             "rows_of_unknown_cost": self.totals["cost"].unknown,

@@ -18,7 +18,12 @@ PIECE = 500  # rows held in memory
 PARQUET, CSV, JSON = "predictions.parquet", "predictions.csv", "prompts_and_answers.json"
 _TYPES = {"string": pa.string(), "long": pa.int64(), "double": pa.float64()}
 _INPUTS = {"id": "string", "asked_at": "string", "prompt": "string", "system": "string"}
-_EXTRA = {"neutral_output_tokens": "long", "language": "string"}
+_EXTRA = {
+    "neutral_output_tokens": "long",
+    "language": "string",
+    "repeat": "long",
+    "waited_s": "double",
+}
 _EXPECTED = {"expectations": "string", "tags": "string"}
 
 
@@ -63,7 +68,8 @@ class PredictionTables:
         scores: Mapping[str, Score | Failure | None],
     ) -> None:
         """Add one row; `output` has OUTPUT_COLUMNS, `extra` language and token count."""
-        row = _inputs(answer) | dict(output) | dict(extra) | {"reused": answer.reused}
+        row = _inputs(answer) | dict(output) | dict(extra)
+        row |= {"reused": answer.reused, "repeat": answer.repeat, "waited_s": answer.waited_s}
         for name in self._scorers:
             row |= _score_cells(name, scores.get(name))
         self._write_json(answer, row, scores)
@@ -86,6 +92,7 @@ class PredictionTables:
             "prompt": row["prompt"],
             "answer": row["text"],
             "id": row["id"],
+            "repeat": row["repeat"],
             "model": row["model_name"],
             "status": row["status"],
             "error": row["error"],

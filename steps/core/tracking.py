@@ -42,7 +42,11 @@ def step_run(name: str, params: Mapping[str, Any]) -> Iterator[Run]:
         fresh = {k: str(v) for k, v in params.items() if k not in run.data.params}
         mlflow.log_params(fresh)
         mlflow.set_tag("step", name)
-        yield run
+        try:
+            yield run
+        except KeyboardInterrupt:
+            mlflow.end_run("KILLED")
+            raise
 
 
 def start_child(client: MlflowClient, parent: Run, name: str, tags: Mapping[str, str]) -> str:

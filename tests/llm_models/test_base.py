@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from llm_models.base import MAX_ATTEMPTS, Provider
-from llm_models.errors import InputError
+from llm_models.errors import CallError, InputError
 from llm_models.schema import Chunk, Completion, ModelConfig, Request
 from tests.servers.ollama import OllamaServer, Reply, delta, ending
 
@@ -148,13 +148,16 @@ def test_an_empty_answer_that_can_only_come_again_is_not(
 
 def test_every_attempt_is_observed(ollama_server: OllamaServer, ollama_model: Any) -> None:
     ollama_server.fault(BUSY, EMPTY)
-    seen: list[Completion] = []
+    seen: list[tuple[str | None, float]] = []
 
-    last = ollama_model().complete(HELLO, seen.append)
+    def observe(failure: CallError | None, began: float) -> None:
+        seen.append((failure and failure.kind, began))
 
-    assert [outcome.status for outcome in seen] == ["error", "empty", "ok"]
-    assert [outcome.attempts for outcome in seen] == [1, 1, 1]
-    assert (last.text, last.attempts) == (seen[-1].text, 3)
+    last = ollama_model().complete(HELLO, observe)
+
+    assert [kind for kind, _ in seen] == ["busy", "empty", None]
+    assert sorted(began for _, began in seen) == [began for _, began in seen]
+    assert (last.status, last.attempts) == ("ok", 3)
 
 
 def test_a_body_nobody_foresaw_costs_its_own_row_only(

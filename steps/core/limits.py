@@ -1,0 +1,109 @@
+"""How much a server is asked at once and per minute, and how much money may be spent."""
+
+import threading
+import time
+from collections import deque
+from dataclasses import dataclass, field
+
+from llm_models.errors import CallError
+
+CALM_S = 10.0  # after a 5xx or a time-out the limit does not grow for so long
+MINUTE = 60.0
+
+
+class Limit:
+    """Calls in flight: additive growth, halved by a 429, as TCP does (Jacobson 1988, AIMD)."""
+
+    def __init__(self, start: int, most: int) -> None:
+        self._current = float(start)
+        self._most = most
+        self._lock = threading.Lock()
+        self._shrunk_at = self._closed_until = self._calm_until = float("-inf")
+
+    @property
+    def current(self) -> int:
+        return int(self._current)
+
+    def wait_s(self) -> float:
+        """Seconds until the server wants to be asked again."""
+        return max(0.0, self._closed_until - time.monotonic())
+
+    def answered(self) -> None:
+        with self._lock:
+            if time.monotonic() >= self._calm_until:
+                self._current = min(self._most, self._current + 1 / self._current)
+
+    def failed(self, error: CallError, started: float) -> None:
+        """Adapt to one failed attempt that began at `started` (monotonic seconds)."""
+        now = time.monotonic()
+        with self._lock:
+            if error.kind in ("rate_limited", "busy"):
+                if started > self._shrunk_at:  # calls sent before the last cut tell nothing new
+                    self._current = max(1.0, self._current / 2)
+                    self._shrunk_at = now
+                self._closed_until = max(self._closed_until, now + (error.retry_after or 0.0))
+            elif error.retry:
+                self._calm_until = now + CALM_S
+
+
+@dataclass
+class Pace:
+    """Requests and tokens of the last sixty seconds, held below what a provider allows."""
+
+    requests_per_minute: int | None = None
+    tokens_per_minute: int | None = None
+    _starts: deque[tuple[float, int]] = field(default_factory=deque)  # (monotonic, tokens)
+    _tokens: int = 0
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def wait_s(self, tokens: int) -> float:
+        """Seconds until a call of so many (estimated) tokens may start."""
+        now = time.monotonic()
+        with self._lock:
+            self._forget(now - MINUTE)
+            if not self._starts or not self._full(tokens):
+                return 0.0
+            return max(0.0, self._starts[0][0] + MINUTE - now)
+
+    def start(self, tokens: int) -> None:
+        with self._lock:
+            self._starts.append((time.monotonic(), tokens))
+            self._tokens += tokens
+
+    @property
+    def counts_tokens(self) -> bool:
+        return self.tokens_per_minute is not None
+
+    def _full(self, tokens: int) -> bool:
+        requests, allowed = self.requests_per_minute, self.tokens_per_minute
+        if requests is not None and len(self._starts) >= requests:
+            return True
+        return allowed is not None and self._tokens + tokens > allowed
+
+    def _forget(self, before: float) -> None:
+        while self._starts and self._starts[0][0] <= before:
+            self._tokens -= self._starts.popleft()[1]
+
+
+class Budget:
+    """USD that one command may spend over all its models; None is no cap."""
+
+    def __init__(self, most: float | None) -> None:
+        self.most = most
+        self.spent = 0.0
+        self._held = 0.0  # the worst case of the calls in flight
+        self._lock = threading.Lock()
+
+    def reserve(self, worst: float) -> bool:
+        """Take room for a call that costs at most `worst`; False when the cap would be crossed."""
+        with self._lock:
+            if self.most is not None and self.spent + self._held + worst > self.most:
+                return False
+            self._held += worst
+            return True
+
+    def settle(self, worst: float, cost: float | None) -> None:
+        """Turn a reservation into what the call cost; an unknown cost counts as the worst."""
+        with self._lock:
+            self._held -= worst
+            self.spent += worst if cost is None else cost

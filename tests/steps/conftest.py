@@ -1,0 +1,142 @@
+"""A real MLflow store in a temporary folder, and one real evaluation whose runs tests copy."""
+
+import json
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import chdir, contextmanager
+from pathlib import Path
+from typing import Any
+
+import mlflow
+import pytest
+from mlflow import MlflowClient
+from mlflow.entities import Run
+
+from steps.core import tracking
+from steps.core.environment import DEFAULTS
+from steps.evaluate import evaluate
+
+ConfigWriter = Callable[..., Path]
+CopyRun = Callable[..., Run]
+KNOWLEDGE = {
+    "good": "Paris is the capital of France.\n\nMadrid is the capital of Spain.\n",
+    "poor": "France has a capital.\n\nMadrid is the capital of Spain.\n",
+}
+ROWS = [
+    {"id": "fr", "prompt": "Which city is the capital of France?", "expected_facts": ["Paris"]},
+    {"id": "es", "prompt": "Which city is the capital of Spain?", "expected_facts": ["Madrid"]},
+]
+
+
+@contextmanager
+def pointing_at(uri: str) -> Iterator[None]:
+    before = mlflow.get_tracking_uri()
+    mlflow.set_tracking_uri(uri)
+    yield
+    mlflow.set_tracking_uri(before)
+
+
+@pytest.fixture(scope="session")
+def store(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The address of a SQLite store; to create one takes a second."""
+    folder = tmp_path_factory.mktemp("store")
+    uri = f"sqlite:///{folder / 'mlflow.db'}"
+    with chdir(folder), pointing_at(uri):
+        tracking.connect()
+    return uri
+
+
+@pytest.fixture
+def experiment(
+    store: str, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[str]:
+    """The id of an experiment of the test's own, in which all it does takes place."""
+    for name, value in DEFAULTS.items():
+        monkeypatch.setenv(name, value)
+    with pointing_at(store):
+        artifacts = tmp_path_factory.mktemp("artifacts")
+        made = MlflowClient().create_experiment(artifacts.name, artifacts.as_uri())
+        monkeypatch.setenv("MLFLOW_EXPERIMENT_ID", made)
+        yield made
+
+
+@pytest.fixture
+def client(experiment: str) -> MlflowClient:
+    return MlflowClient()
+
+
+@pytest.fixture
+def write_config(tmp_path: Path) -> ConfigWriter:
+    """Writes a config of candidates (dicts; the least is filled in); keywords are its other keys."""
+
+    def write(*candidates: Mapping[str, Any], **rest: Any) -> Path:
+        return config_in(tmp_path, *candidates, **rest)
+
+    return write
+
+
+def config_in(folder: Path, *candidates: Mapping[str, Any], **rest: Any) -> Path:
+    least = {"provider": "ollama", "model": "llama3.1:8b", "registered_name": "llm_test"}
+    listed = [least | {"name": "one"} | dict(candidate) for candidate in candidates]
+    path = folder / "config.yaml"
+    path.write_text(json.dumps({"candidates": listed} | rest), "utf-8")  # JSON is YAML
+    return path
+
+
+def baseline(name: str, folder: Path, **fields: Any) -> dict[str, Any]:
+    """A baseline candidate that quotes KNOWLEDGE[name]."""
+    knowledge = folder / f"{name}.md"
+    knowledge.write_text(KNOWLEDGE[name], "utf-8")
+    own = {"name": name, "provider": "baseline", "model": "bm25"}
+    return own | {"options": {"knowledge": str(knowledge)}} | fields
+
+
+@pytest.fixture(scope="session")
+def questions(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("data") / "capitals.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in ROWS), "utf-8")
+    return path
+
+
+@pytest.fixture(scope="session")
+def originals(
+    store: str, questions: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Mapping[str, Run]:
+    """The evaluation runs of a good and a poor candidate, as `evaluate` leaves them."""
+    folder = tmp_path_factory.mktemp("evaluated")
+    config = config_in(folder, *(baseline(name, folder) for name in KNOWLEDGE))
+    with pytest.MonkeyPatch.context() as patch, pointing_at(store):
+        for name, value in DEFAULTS.items():
+            patch.setenv(name, value)
+        client = MlflowClient()
+        experiment = client.create_experiment("originals", (folder / "artifacts").as_uri())
+        patch.setenv("MLFLOW_EXPERIMENT_ID", experiment)
+        patch.delenv("MLFLOW_RUN_ID", raising=False)
+        assert evaluate(str(config), str(questions), "all", "")
+        runs = client.search_runs([experiment], "tags.kind = 'evaluation'")
+    return {run.data.tags["candidate"]: run for run in runs}
+
+
+@pytest.fixture
+def registered_name(experiment: str) -> str:
+    """A name in the registry that no other test uses."""
+    return f"llm_test_{experiment}"
+
+
+@pytest.fixture
+def copy_run(
+    client: MlflowClient, experiment: str, registered_name: str, originals: Mapping[str, Run]
+) -> CopyRun:
+    """Stores a candidate's evaluation in the test's experiment, with other tags and metrics."""
+
+    def copy(candidate: str, tags: Mapping[str, str] | None = None, **metrics: float) -> Run:
+        data = originals[candidate].data
+        kept = {k: v for k, v in data.tags.items() if not k.startswith("mlflow.")}
+        kept |= {"registered_name": registered_name} | dict(tags or {})
+        run_id = client.create_run(experiment, tags=kept).info.run_id
+        tracking.log_params(client, run_id, data.params)
+        for name, value in (data.metrics | metrics).items():
+            client.log_metric(run_id, name, value)
+        client.set_terminated(run_id)
+        return client.get_run(run_id)
+
+    return copy
