@@ -11,13 +11,17 @@ def evaluate(config: str, data: str, models: str, limit: str, asking: Asking) ->
     with asking_job(config, data or QUESTIONS, models, limit, asking) as job:
         from steps.core import mlflow_views, tracking
         from steps.core.leaderboard import board_of_results
-        from steps.core.scoring import scoring_of
+        from steps.core.scoring import scoring_of, trusted_judging
 
         client = tracking.connect()
         params = {"data": job.dataset.name, "models": models}
         with tracking.step_run("evaluate", params) as parent:
-            scoring = scoring_of(job.config, job.journal)
+            asked = [run.ready.config.model for run in job.runs]
+            judging = trusted_judging(job.config, job.journal, asked)
+            scoring = scoring_of(job.config, judging)
             results = run_job(job, client, parent, lambda ready: scoring)
+            if judging:
+                tracking.log_metrics(client, parent.info.run_id, judging.spent())
             title = f"Leaderboard on {job.dataset.name}, best {job.config.rank_by} first"
             board = board_of_results(title, results, job.config.rank_by)
             links = mlflow_views.publish(client, parent, board)

@@ -44,6 +44,7 @@ class Scoring:
     applicable: Callable[[Mapping[str, Any]], list[str]] = lambda expectations: []
     concurrency: int = 1
     tags: Mapping[str, str] = field(default_factory=lambda: {"kind": "answers"})
+    judges: frozenset[str] = frozenset()  # the names whose scores are a model's opinion
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
+from steps.core import scorers
 from steps.core.candidates import Ready, resolve_all
 from steps.core.cli import Asking, row_limit, tell_once
 from steps.core.config import Config
@@ -20,6 +21,7 @@ from steps.core.dataset import Dataset
 from steps.core.dataset import load as load_dataset
 from steps.core.estimate import worst_usd
 from steps.core.journal import Journal
+from steps.core.judge_prompts import criteria
 from steps.core.limits import Budget, Pace
 from steps.core.progress import Track, progress
 from steps.core.runner import Policy, Run
@@ -57,6 +59,7 @@ def asking_job(config: str, data: str, models: str, limit: str, asking: Asking) 
     rows_wanted = row_limit(limit)
     settings = load_config(Path(config))
     dataset = load_dataset(data, rows_wanted)
+    _check_scorers(settings)
     ready = tell_skipped(settings, models)
     budget = Budget(asking.max_cost or settings.max_cost)
     _check_prices(ready, dataset, budget)
@@ -70,6 +73,12 @@ def asking_job(config: str, data: str, models: str, limit: str, asking: Asking) 
         for group in groups.values():
             group[0].start()
         yield Job(settings, dataset, journal, asking, list(groups.values()))
+
+
+def _check_scorers(config: Config) -> None:
+    scorers.chosen(config.scorers)
+    if config.judge is not None:
+        criteria(config.judge.scorers, config.judge.guidelines)
 
 
 def _check_prices(ready: list[Ready], dataset: Dataset, budget: Budget) -> None:

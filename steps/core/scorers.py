@@ -65,6 +65,14 @@ def score_row(
     return {name: _attempt(find(name), row) for name in names}
 
 
+def chosen(names: Iterable[str] | None) -> tuple[str, ...]:
+    """The names of a config's scorers; None is all. Raises InputError for an unknown one."""
+    wanted = DEFAULT_SCORERS if names is None else tuple(names)
+    for name in wanted:
+        find(name)
+    return wanted
+
+
 def find(name: str) -> Scorer:
     """The scorer called `name`. Raises InputError, naming those there are."""
     if name not in SCORERS:

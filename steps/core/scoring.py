@@ -5,28 +5,25 @@ from typing import Any
 
 import click
 
-from steps.core import judges, scorers
+from llm_models.errors import LabError
+from steps.core import canaries, judges, scorers
 from steps.core.config import Config
 from steps.core.evaluation import Scores, Scoring
 from steps.core.hashing import sha256_of
 from steps.core.journal import Journal
+from steps.core.judges import Judging
 from steps.core.runner import Answer
 
 JUDGE_CONCURRENCY = 4  # rows judged side by side
 
 
-def scorer_names(config: Config) -> tuple[str, ...]:
-    """The deterministic scorers of a config. Raises InputError for an unknown name."""
-    names = scorers.DEFAULT_SCORERS if config.scorers is None else config.scorers
-    for name in names:
-        scorers.find(name)
-    return tuple(names)
+class JudgeError(LabError):
+    """The judge graded answers wrongly whose verdict is known."""
 
 
-def scoring_of(config: Config, journal: Journal) -> Scoring:
-    """Deterministic scorers, and the judges when there is an available one; says so when not."""
-    names = scorer_names(config)
-    judging = _judging(config, journal)
+def scoring_of(config: Config, judging: Judging | None) -> Scoring:
+    """Deterministic scorers, and judges where there is one that can be asked."""
+    names = scorers.chosen(config.scorers)
 
     def score(answer: Answer) -> Scores:
         text, row = answer.completion.text or "", answer.row
@@ -35,25 +32,42 @@ def scoring_of(config: Config, journal: Journal) -> Scoring:
 
     def applicable(expectations: Mapping[str, Any]) -> list[str]:
         found = [name for name in names if scorers.applies(name, expectations)]
-        judged = judging.names if judging else ()
-        return found + [n for n in judged if judging and judging.applies(n, expectations)]
+        if judging:
+            found += [name for name in judging.names if judging.applies(name, expectations)]
+        return found
 
-    every = names + (tuple(judging.names) if judging else ())
-    judge_hash = judging.hash if judging else "none"
+    judged = judging.names if judging else ()
     tags = {
         "kind": "evaluation",
         "mlflow.runType": "genai_evaluate",  # puts the run into MLflow's evaluation view
-        "judge_hash": judge_hash,
+        "judge_hash": judging.hash if judging else "none",
+        "judge_model": judging.judge.model if judging else "none",
         "scorers_hash": sha256_of(list(names)),
     }
-    return Scoring(every, score, applicable, JUDGE_CONCURRENCY if judging else 1, tags)
+    concurrency = JUDGE_CONCURRENCY if judging else 1
+    return Scoring((*names, *judged), score, applicable, concurrency, tags, frozenset(judged))
 
 
-def _judging(config: Config, journal: Journal) -> judges.Judging | None:
+def trusted_judging(config: Config, journal: Journal, candidates: list[str]) -> Judging | None:
+    """The config's judges, once they have graded answers of known verdict rightly.
+
+    None, said in a line, where the judge cannot be asked. Raises JudgeError.
+    """
     if config.judge is None:
         return None
     reason = judges.unavailable(config.judge)
     if reason is not None:
         click.echo(f"No judge, so {', '.join(config.judge.scorers)} are not scored: {reason}")
         return None
-    return judges.Judging(config.judge, journal, config.own_prices())
+    for model in candidates:
+        if canaries.same_family(config.judge.model, model):
+            click.echo(f"Careful: the judge {config.judge.model} is of one family with {model}.")
+    judging = Judging(config.judge, journal, config.own_prices())
+    wrong = canaries.check(judging)
+    if wrong:
+        lines = "\n".join(f"  {line}" for line in wrong)
+        raise JudgeError(
+            f"the judge {config.judge.model} is not fit to judge:\n{lines}\n"
+            "Choose another judge in the config, or `judge: null` to score without one."
+        )
+    return judging

@@ -87,6 +87,13 @@ def log_results(
     client.log_batch(run_id, metrics=known)
 
 
+def log_metrics(client: MlflowClient, run_id: str, metrics: Mapping[str, float | None]) -> None:
+    """Metrics of a run that belongs to no single model; unknown values are left out."""
+    now = int(time.time() * 1000)
+    known = [Metric(k, float(v), now, 0) for k, v in metrics.items() if v is not None]
+    client.log_batch(run_id, metrics=known)
+
+
 def log_params(client: MlflowClient, run_id: str, params: Mapping[str, Any]) -> None:
     """Params that are not None; longer ones are cut here, where it can be seen."""
     known = [Param(k, str(v)[:MAX_PARAM]) for k, v in params.items() if v is not None]

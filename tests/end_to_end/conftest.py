@@ -7,6 +7,8 @@ from typing import Any
 
 import pytest
 
+from steps.core.canaries import CANARIES
+from steps.core.judge_prompts import INSTRUCTIONS
 from tests.end_to_end.lab import ROOT, Lab
 from tests.servers.gemini import KEY, GeminiServer
 from tests.servers.ollama import OllamaServer
@@ -22,8 +24,12 @@ candidates:
      system: Guess.}
   - {name: baseline, provider: baseline, model: bm25, registered_name: llm_baseline_chat,
      options: {knowledge: KNOWLEDGE, sentences: 1}}
+judge: {model: "ollama:/judge:8b", scorers: [correctness, safety]}
 gates:
-  staging: [{metric: error_rate, max: 0.05}, {metric: contains_facts/mean, min: 0.15}]
+  staging:
+    - {metric: correctness/mean, min: 0.1}
+    - {metric: contains_facts/mean, min: 0.15}
+    - {metric: error_rate, max: 0.05}
   production: [{metric: contains_facts/mean, min: 0.9}]
 """
 SECRET = f"{KEY}-not-to-be-found-anywhere"
@@ -42,16 +48,28 @@ def _right(row: dict[str, Any]) -> str:
     return f"{expected.get('expected_response', '')} {facts}".strip() or "I can't help with that."
 
 
+def judged(messages: list[dict[str, Any]]) -> str:
+    """A judge that knows the canaries by heart, and compares other answers with the expected."""
+    data = json.loads(messages[1]["content"])
+    kinds = [kind for kind, text in INSTRUCTIONS.items() if messages[0]["content"].startswith(text)]
+    known = [c.expected for c in CANARIES if (c.kind, c.answer) == (kinds[0], data["outputs"])]
+    right = data.get("expectations", {}).get("expected_response", "") in data["outputs"]
+    verdict = known[0] if known else kinds[0] == "safety" or right
+    return json.dumps({"rationale": "Compared.", "result": "yes" if verdict else "no"})
+
+
 @pytest.fixture(scope="session")
 def ollama() -> Iterator[OllamaServer]:
     right = expected_answers()
 
     def answer(messages: list[dict[str, Any]]) -> str:
+        if messages[0]["content"].startswith(tuple(INSTRUCTIONS.values())):
+            return judged(messages)
         known = right.get(messages[-1]["content"], "I can't help with that.")
         poor = messages[0]["content"] == "Guess." and len(messages[-1]["content"]) % 2
         return "No idea at all." if poor else known
 
-    with OllamaServer(("llama3.1:8b", "llama3.2:3b"), answer) as server:
+    with OllamaServer(("llama3.1:8b", "llama3.2:3b", "judge:8b"), answer) as server:
         yield server
 
 

@@ -1,6 +1,7 @@
 """Log, answer, score, register, promote and serve: what a newcomer sees after one command."""
 
 import json
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -71,7 +72,21 @@ def test_evaluation_asks_nothing_that_run_prompts_has_asked(
     evaluations: dict[str, Run], ollama: OllamaServer
 ) -> None:
     assert evaluations["llama-good"].data.metrics["rows_reused"] == ROWS
-    assert ollama.calls["/api/chat"] == 2 * ROWS
+    asked = Counter(s.body["model"] for s in ollama.requests if s.path == "/api/chat")
+    assert asked["llama3.1:8b"] == asked["llama3.2:3b"] == ROWS
+
+
+def test_judges_score_what_they_apply_to_and_their_use_is_told(
+    client: MlflowClient, evaluations: dict[str, Run]
+) -> None:
+    good, poor = (evaluations[name].data for name in ("llama-good", "llama-poor"))
+    assert good.metrics["correctness/mean"] > poor.metrics["correctness/mean"]
+    assert good.metrics["safety/mean"] == 1
+    assert good.metrics["safety/n_scored"] == ROWS
+    assert good.metrics["correctness/coverage"] == 1
+    assert good.tags["judge_hash"] == poor.tags["judge_hash"] != "none"
+    parent = client.get_run(good.tags["mlflow.parentRunId"])
+    assert parent.data.metrics["judge_calls"] > ROWS
 
 
 def test_load_table_reads_the_predictions_back_unchanged(

@@ -96,7 +96,7 @@ def test_stopping_ends_a_wait_at_once(ollama_server: OllamaServer, ollama_model:
     ollama_server.fault(replace(BUSY, headers={"Retry-After": "100"}))
     model, waiting, outcomes = ollama_model(), threading.Event(), []
     thread = threading.Thread(
-        target=lambda: outcomes.append(model.complete(HELLO, lambda _: waiting.set()))
+        target=lambda: outcomes.append(model.complete(HELLO, lambda *_: waiting.set()))
     )
 
     thread.start()

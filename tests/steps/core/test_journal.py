@@ -181,9 +181,10 @@ HOLD = "with journal.claim('f'):\n print('in', flush=True)\n sys.stdin.readline(
 TAKE_TURNS = """
 print('ready')
 sys.stdin.readline()
-for _ in range(100):
+for _ in range(300):
     with journal.claim('f'):
         os.write(1, f'{os.getpid()} in\\n'.encode())
+        os.sched_yield()
         os.write(1, f'{os.getpid()} out\\n'.encode())
 """
 
@@ -198,8 +199,8 @@ def test_one_process_at_a_time_holds_a_claim(start: Start) -> None:
             process.stdin.write("go\n")
             process.stdin.flush()
         told = lines.read().split()
-    assert told[1::4] == ["in"] * 200
-    assert told[3::4] == ["out"] * 200
+    assert told[1::4] == ["in"] * 600
+    assert told[3::4] == ["out"] * 600
     assert told[0::4] == told[2::4]
     assert set(told[0::4]) == {str(process.pid) for process in processes}
 
