@@ -67,6 +67,13 @@ class Provider(ABC):
         Raises CallError with the remedy when the provider cannot be used.
         """
 
+    def details(self) -> dict[str, Any]:
+        """What changes no answer, where it is told: context_length, output_limit (tokens), …
+
+        Without an output_limit, prompt and answer share the context_length. Raises CallError.
+        """
+        return {}
+
     @abstractmethod
     def chunks(self, request: Request, *, stream: bool) -> Iterator[Chunk]:
         """One call: the answer in one piece, or in many when streamed. Raises CallError."""

@@ -28,6 +28,15 @@ def cost_usd(price: dict[str, Any] | None, usage: Usage, seconds: float | None) 
     return _token_cost(_tier(price, usage.input_tokens), usage)
 
 
+def input_share(price: dict[str, Any] | None, usage: Usage) -> float:
+    """The part of a call's cost that its input made, 0 to 1; 0 where tokens have no price."""
+    if price is None or "input" not in price or usage.input_tokens is None:
+        return 0.0
+    tier = _tier(price, usage.input_tokens)
+    total = _token_cost(tier, usage)
+    return _input_cost(tier, usage) / total if total else 0.0
+
+
 def _tier(price: dict[str, Any], input_tokens: int) -> dict[str, Any]:
     """Long prompts are billed whole at their own price (Gemini: above 200,000 tokens)."""
     long = price.get("long_context")
@@ -38,11 +47,14 @@ def _token_cost(price: dict[str, Any], usage: Usage) -> float | None:
     billed_output = _billed_output(usage)
     if billed_output is None or usage.input_tokens is None:
         return None
+    return _input_cost(price, usage) + billed_output * price["output"] / MILLION
+
+
+def _input_cost(price: dict[str, Any], usage: Usage) -> float:
     cached = usage.cached_tokens or 0
-    fresh = usage.input_tokens - cached
+    fresh = (usage.input_tokens or 0) - cached
     cached_price = price.get("cached_input", price["input"])
-    dollars = fresh * price["input"] + cached * cached_price + billed_output * price["output"]
-    return dollars / MILLION
+    return (fresh * price["input"] + cached * cached_price) / MILLION
 
 
 def _billed_output(usage: Usage) -> int | None:

@@ -83,10 +83,12 @@ def _promote_best(
         click.echo(plain_table(["gate", "value", "bounds", ""], [c.cells() for c in checks]))
         if passed:
             holder = registry.holder(client, name, alias)
-            if holder is None or holder.version != version.version:
+            was = f"was version {holder.version}" if holder else "had no version"
+            if holder is not None and holder.version == version.version:
+                was = "already"
+            else:
                 registry.move_alias(client, version, alias)
-            was = f" (was version {holder.version})" if holder else ""
-            click.echo(f"models:/{name}@{alias} is version {version.version}{was}")
+            click.echo(f"models:/{name}@{alias} is version {version.version} ({was})")
             return "pass"
     click.echo(f"{name}: no version holds the gate for {alias}; nothing was moved")
     return "fail"

@@ -11,14 +11,14 @@ from steps.core.tabular import markdown_table, plain_table
 
 UNKNOWN = "–"
 HEADLINES = (  # (metric, heading, format), in the order of the columns; absent ones are left out
-    ("correctness/mean", "correctness", "{:.3f}"),
-    ("safety/mean", "safety", "{:.3f}"),
-    ("guidelines/mean", "guidelines", "{:.3f}"),
-    ("contains_facts/mean", "contains facts", "{:.3f}"),
-    ("token_f1/mean", "token F1", "{:.3f}"),
-    ("rouge_l/mean", "ROUGE-L", "{:.3f}"),
-    ("language_match/mean", "language", "{:.3f}"),
-    ("refusal_as_expected/mean", "refusal", "{:.3f}"),
+    ("correctness/mean", "correctness", "{:.2f}"),
+    ("safety/mean", "safety", "{:.2f}"),
+    ("guidelines/mean", "guidelines", "{:.2f}"),
+    ("contains_facts/mean", "contains facts", "{:.2f}"),
+    ("token_f1/mean", "token F1", "{:.2f}"),
+    ("rouge_l/mean", "ROUGE-L", "{:.2f}"),
+    ("language_match/mean", "language", "{:.2f}"),
+    ("refusal_as_expected/mean", "refusal", "{:.2f}"),
     ("error_rate", "errors", "{:.1%}"),
     ("avg_inference_time", "avg time (s)", "{:.4f}"),
     ("latency_p95", "p95 (s)", "{:.4f}"),
@@ -39,9 +39,18 @@ class Line:
     failure: str | None = None
 
     def cells(self, columns: Sequence[tuple[str, str, str]]) -> list[str]:
-        values = [(self.metrics.get(metric), shape) for metric, _, shape in columns]
-        told = [UNKNOWN if value is None else shape.format(value) for value, shape in values]
+        told = [self._cell(metric, shape) for metric, _, shape in columns]
         return [self.candidate, self.model_name, f"{self.metrics.get('rows') or 0:.0f}", *told]
+
+    def _cell(self, metric: str, shape: str) -> str:
+        """The value, with its 95 % interval where it has one."""
+        value = self.metrics.get(metric)
+        if value is None:
+            return UNKNOWN
+        scorer = metric.removesuffix("/mean")
+        low, high = (self.metrics.get(f"{scorer}/{end}") for end in ("ci_low", "ci_high"))
+        interval = "" if low is None or high is None else f" [{low:.2f}, {high:.2f}]"
+        return shape.format(value) + interval
 
 
 @dataclass(frozen=True)

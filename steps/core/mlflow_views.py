@@ -52,23 +52,15 @@ def publish(client: MlflowClient, run: Run, board: Board) -> dict[str, str]:
     told = links(experiment_id, [line.run_id for line in board.lines])
     client.log_text(run_id, board.markdown(told), "leaderboard.md")
     client.log_text(run_id, board.html(told), "leaderboard.html")
-    preset_charts(client, experiment_id, _ancestry(client, run))
+    preset_charts(client, experiment_id)
     return told
 
 
-def _ancestry(client: MlflowClient, run: Run) -> list[str]:
-    """The ids of a run and of the runs above it."""
-    above = run.data.tags.get("mlflow.parentRunId")
-    return [run.info.run_id, *(_ancestry(client, client.get_run(above)) if above else [])]
-
-
-def preset_charts(client: MlflowClient, experiment_id: str, expanded: list[str]) -> None:
-    """Keep one view of charts on the experiment, for everyone who opens its link.
-
-    Only the runs below `expanded` ones are drawn.
-    """
+def preset_charts(client: MlflowClient, experiment_id: str) -> None:
+    """Keep one view of charts on the experiment, for everyone who opens its link."""
     state = {
-        "orderByKey": "attributes.start_time",
+        # Sorted by time, the page would fold child runs into their parents and draw none.
+        "orderByKey": "metrics.`contains_facts/mean`",
         "orderByAsc": False,
         "searchFilter": "tags.kind = 'evaluation'",
         "compareRunCharts": [_chart(i, *chart) for i, chart in enumerate(CHARTS)],
@@ -82,9 +74,9 @@ def preset_charts(client: MlflowClient, experiment_id: str, expanded: list[str])
                 "isGenerated": False,
             }
         ],
-        "isAccordionReordered": False,
+        "isAccordionReordered": True,  # else MLflow sorts its own sections before ours
         "selectedColumns": ["attributes.`Source`"],
-        "runsExpanded": dict.fromkeys(expanded, True),
+        "runsExpanded": {},
         "runsPinned": [],
         "runsHidden": [],
         "useGroupedValuesInCharts": True,

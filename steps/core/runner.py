@@ -127,28 +127,13 @@ class Run:
 
     def _read_journal(self) -> list[Task]:
         """Hand out what is held; return what must be asked."""
-        tasks: dict[str, Task] = {}
-        for repeat in range(self.policy.repeats):
-            for row in self.rows:
-                key = answer_key(self.ready.fingerprint, row.inputs, repeat)
-                twins = tasks[key].rows if key in tasks else ()
-                tasks[key] = Task(key, (*twins, row), repeat)
-        if self.policy.cache == "use":
-            for key, record in self.journal.read_answers(list(tasks)):
-                if self._keeps(record):
-                    self._reuse(tasks.pop(key), record)
-        return list(tasks.values())
-
-    def _keeps(self, record: dict[str, Any]) -> bool:
-        """Whether a record counts for good: see ADR 4."""
-        if record["status"] in ANSWERED:
-            return True
-        if self.policy.retry_errors:
-            return False
-        if record["status"] in ("empty", "blocked"):
-            return True
-        kind = KINDS[record["error_kind"]]
-        return not (kind.retry or kind.fatal)
+        todo = []
+        for task, record in sort_out(self.ready, self.rows, self.policy, self.journal):
+            if record is None:
+                todo.append(task)
+            else:
+                self._reuse(task, record)
+        return todo
 
     def _reuse(self, task: Task, record: dict[str, Any]) -> None:
         completion = Completion.from_record(record)
@@ -183,6 +168,36 @@ class Run:
             self._durable.put(answer)
         if found := self._health.see(asked.completion):
             self.stop(found.reason)
+
+
+def sort_out(
+    ready: Ready, rows: Iterable[Row], policy: Policy, journal: Journal | None
+) -> Iterator[tuple[Task, dict[str, Any] | None]]:
+    """Every question once: with its record where the journal answers it, then those to ask."""
+    tasks: dict[str, Task] = {}
+    for repeat in range(policy.repeats):
+        for row in rows:
+            key = answer_key(ready.fingerprint, row.inputs, repeat)
+            twins = tasks[key].rows if key in tasks else ()
+            tasks[key] = Task(key, (*twins, row), repeat)
+    if journal and policy.cache == "use":
+        for key, record in journal.read_answers(list(tasks)):
+            if _keeps(record, policy):
+                yield tasks.pop(key), record
+    for task in tasks.values():
+        yield task, None
+
+
+def _keeps(record: dict[str, Any], policy: Policy) -> bool:
+    """Whether a record counts for good: see ADR 4."""
+    if record["status"] in ANSWERED:
+        return True
+    if policy.retry_errors:
+        return False
+    if record["status"] in ("empty", "blocked"):
+        return True
+    kind = KINDS[record["error_kind"]]
+    return not (kind.retry or kind.fatal)
 
 
 def in_order(answers: Iterable[Answer], rows: list[Row], repeats: int = 1) -> Iterator[Answer]:

@@ -10,6 +10,7 @@ import numpy as np
 from llm_models.schema import ANSWERED, Completion
 from steps.core.runner import Answer
 from steps.core.scorers import Failure, Score
+from steps.core.statistics.intervals import mean_interval
 
 
 @dataclass
@@ -36,21 +37,32 @@ class Total:
 class ScorerTotal:
     """One scorer over the rows it applies to (rows it abstains from are not its rows)."""
 
-    scored: int = 0
+    values: "array[float]" = field(default_factory=lambda: array("d"))
+    rows: list[str] = field(default_factory=list)  # whose value each is: repeats are no new rows
     failed: int = 0  # the scorer broke
     unanswered: int = 0  # there was no answer to score
     abstained: int = 0
-    total: float = 0.0
 
     def metrics(self, name: str) -> dict[str, float | None]:
-        attempted = self.scored + self.failed + self.unanswered
-        return {
-            f"{name}/mean": self.total / self.scored if self.scored else None,
-            f"{name}/n_scored": self.scored,
+        scored = len(self.values)
+        attempted = scored + self.failed + self.unanswered
+        return self._interval(name) | {
+            f"{name}/n_scored": scored,
             f"{name}/n_failed": self.failed,
             f"{name}/n_unanswered": self.unanswered,
             f"{name}/n_abstained": self.abstained,
-            f"{name}/coverage": self.scored / attempted if attempted else None,
+            f"{name}/coverage": scored / attempted if attempted else None,
+        }
+
+    def _interval(self, name: str) -> dict[str, float | None]:
+        """The mean with its 95 % interval, over rows: see statistics/intervals.py."""
+        values = np.frombuffer(self.values) if self.values else np.empty(0)
+        bounds = (0.0, 1.0) if all(0 <= value <= 1 for value in values) else None
+        found = mean_interval(values, self.rows, bounds=bounds)
+        return {
+            f"{name}/mean": found and found.mean,
+            f"{name}/ci_low": found and found.low,
+            f"{name}/ci_high": found and found.high,
         }
 
 
@@ -106,7 +118,7 @@ class Summary:
         for name in missed:
             self.scorers[name].unanswered += 1
         for name, score in scores.items():
-            self._add_score(self.scorers[name], score)
+            self._add_score(self.scorers[name], score, answer.row.id)
 
     def _add_answer(self, completion: Completion, language: str | None) -> None:
         if completion.latency_s is not None:
@@ -123,14 +135,14 @@ class Summary:
         self.languages[language or "unknown"] += 1
 
     @staticmethod
-    def _add_score(total: ScorerTotal, score: Score | Failure | None) -> None:
+    def _add_score(total: ScorerTotal, score: Score | Failure | None, row: str) -> None:
         if score is None:
             total.abstained += 1
         elif isinstance(score, Failure):
             total.failed += 1
         else:
-            total.scored += 1
-            total.total += float(score.value)
+            total.values.append(float(score.value))
+            total.rows.append(row)
 
     def metrics(self) -> dict[str, float | None]:
         """Names as the user gave them (avg_inference_time, …); seconds, tokens, USD."""

@@ -215,3 +215,13 @@ def test_the_promoted_alias_answers_every_input_form(
         assert status == 400
         assert "prompt" in error["message"]
         assert "stack_trace" not in error
+
+
+def test_the_promoted_alias_serves_in_an_environment_of_its_own(lab: Lab, main_job: str) -> None:
+    """Nothing but the pinned requirements of the model: no steps, no pytest."""
+    alias, envs = "models:/llm_baseline_chat@staging", str(lab.folder / "envs")
+    with lab.serving(alias, "--env-manager", "uv", MLFLOW_ENV_ROOT=envs) as address:
+        status, answer = post(f"{address}/invocations", {"prompt": "What is the Model Registry?"})
+    assert (status, answer[0]["status"]) == (200, "ok")
+    assert not list(lab.folder.glob("envs/*/lib/*/site-packages/pytest"))
+    assert list(lab.folder.glob("envs/*/lib/*/site-packages/mlflow"))

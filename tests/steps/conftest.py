@@ -1,19 +1,23 @@
 """A real MLflow store in a temporary folder, and one real evaluation whose runs tests copy."""
 
 import json
+import signal
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import chdir, contextmanager
 from pathlib import Path
 from typing import Any
 
+import click
 import mlflow
 import pytest
+from click.testing import CliRunner, Result
 from mlflow import MlflowClient
 from mlflow.entities import Run
+from mlflow.entities.model_registry import ModelVersion
 
 from steps.core import tracking
 from steps.core.environment import DEFAULTS
-from steps.evaluate import evaluate
+from steps.evaluate import main as evaluate
 
 ConfigWriter = Callable[..., Path]
 CopyRun = Callable[..., Run]
@@ -31,8 +35,26 @@ ROWS = [
 def pointing_at(uri: str) -> Iterator[None]:
     before = mlflow.get_tracking_uri()
     mlflow.set_tracking_uri(uri)
-    yield
-    mlflow.set_tracking_uri(before)
+    try:
+        yield
+    finally:
+        mlflow.set_tracking_uri(before)
+
+
+def invoke(step: click.Command, config: Path, **options: object) -> Result:
+    """What a command line does, in this process; `exit_code` and `output` say what came of it."""
+    handler = signal.getsignal(signal.SIGTERM)  # a step takes it for its own
+    given = [f"--{name}={value}" for name, value in ({"config": config} | options).items()]
+    try:
+        return CliRunner().invoke(step, given)
+    finally:
+        signal.signal(signal.SIGTERM, handler)
+
+
+def versions_of(client: MlflowClient, name: str) -> list[ModelVersion]:
+    """The versions of a registered model, oldest first."""
+    found = client.search_model_versions(f"name = '{name}'")
+    return sorted(found, key=lambda version: int(version.version))
 
 
 @pytest.fixture(scope="session")
@@ -111,7 +133,8 @@ def originals(
         experiment = client.create_experiment("originals", (folder / "artifacts").as_uri())
         patch.setenv("MLFLOW_EXPERIMENT_ID", experiment)
         patch.delenv("MLFLOW_RUN_ID", raising=False)
-        assert evaluate(str(config), str(questions), "all", "")
+        done = invoke(evaluate, config, data=questions, models="all")
+        assert done.exit_code == 0, done.output
         runs = client.search_runs([experiment], "tags.kind = 'evaluation'")
     return {run.data.tags["candidate"]: run for run in runs}
 
@@ -134,8 +157,7 @@ def copy_run(
         kept |= {"registered_name": registered_name} | dict(tags or {})
         run_id = client.create_run(experiment, tags=kept).info.run_id
         tracking.log_params(client, run_id, data.params)
-        for name, value in (data.metrics | metrics).items():
-            client.log_metric(run_id, name, value)
+        tracking.log_metrics(client, run_id, data.metrics | metrics)
         client.set_terminated(run_id)
         return client.get_run(run_id)
 

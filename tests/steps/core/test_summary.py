@@ -1,5 +1,6 @@
 """Rows add up to metrics; what is unknown in one row is absent from the sum, never 0."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -25,9 +26,11 @@ def metrics(*answers: Answer) -> dict[str, float | None]:
     return summary.metrics()
 
 
-def test_no_row_has_no_metric_but_counts() -> None:
-    told = {name: value for name, value in metrics().items() if value is not None}
-    assert told == {"rows": 0, "rows_reused": 0, "rows_of_unknown_cost": 0}
+def test_without_a_row_no_rate_time_cost_or_count_of_tokens_is_known() -> None:
+    told = metrics()
+    unknown = (*TOKENS, "error_rate", "total_cost_estimate", "cost_of_this_run")
+    assert {told[name] for name in (*unknown, "avg_inference_time", "tokens_per_second")} == {None}
+    assert told["rows"] == 0
 
 
 def test_tokens_and_cost_are_summed() -> None:
@@ -90,6 +93,14 @@ def test_percentiles_are_of_the_answered_rows_in_any_order() -> None:
     assert told["latency_p50"] == pytest.approx(5.0)
     assert told["latency_p95"] == pytest.approx(9.5)
     assert told["avg_inference_time"] == pytest.approx(5.0)
+
+
+def test_retries_waits_and_hints_are_told_beside_the_time_of_calls() -> None:
+    retried = answer(latency_s=1.0, attempts=3, retry_s=4.0, hint="raise num_ctx")
+    told = metrics(replace(retried, waited_s=2.0), answer(latency_s=1.0))
+    assert told["avg_inference_time"] == 1.0
+    names = ("retries", "retry_time", "wait_time", "rows_with_hint")
+    assert [told[name] for name in names] == [2, 4.0, 2.0, 1]
 
 
 def test_speed_is_that_of_generation_where_known_else_of_the_whole_call() -> None:

@@ -1,0 +1,1 @@
+"""Intervals, paired tests, repeats and agreement: arrays in, small frozen results out."""

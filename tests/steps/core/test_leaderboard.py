@@ -1,0 +1,103 @@
+"""The board ranks models and shows their names to people, whatever the names hold."""
+
+import re
+from html.parser import HTMLParser
+
+import pytest
+
+from steps.core.leaderboard import UNKNOWN, Board, Line, board_of_evidence
+from steps.core.registry import Evidence
+from tests.steps.conftest import CopyRun
+
+HOSTILE = {
+    "script": "<script>alert(1)</script>",
+    "image": "<img src=x onerror=alert(1)>",
+    "attribute": '"><b onclick="x()">',
+    "entity": "a&lt;b & c",
+    "pipe": "a|b",
+    "escaped pipe": "a\\|b",
+    "lines": "a\nb\r\nc",
+}
+
+
+class Page(HTMLParser):
+    """The tags of a page, and the cells of its table as a reader sees them."""
+
+    def __init__(self, page: str) -> None:
+        super().__init__(convert_charrefs=True)
+        self.tags: set[str] = set()
+        self.cells: list[str] = []
+        self.links: list[str] = []
+        self.open = ""
+        self.feed(page)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.add(tag)
+        self.open = tag
+        self.cells += [""] if tag == "td" else []
+        self.links += [value or "" for name, value in attrs if name == "href"]
+
+    def handle_endtag(self, tag: str) -> None:
+        self.open = ""
+
+    def handle_data(self, data: str) -> None:
+        if self.open == "td":
+            self.cells[-1] += data
+
+
+def line(name: str = "one", model: str = "m", failure: str | None = None, **metrics: float) -> Line:
+    return Line(name, model, f"run-{name}", {"rows": 2} | metrics, failure)
+
+
+def cells_of(markdown_row: str) -> list[str]:
+    """As GitHub splits a row: at every pipe that no backslash stands before."""
+    return [cell.strip() for cell in re.split(r"(?<!\\)(?:\\\\)*\|", markdown_row.strip("| "))]
+
+
+def test_a_column_is_there_when_one_model_has_the_metric() -> None:
+    board = Board("t", [line("one", error_rate=0.25), line("two", total_tokens=7)])
+    assert board.headers() == ["candidate", "model", "rows", "errors", "tokens"]
+    assert board.rows() == [
+        ["one", "m", "2", "25.0%", UNKNOWN],
+        ["two", "m", "2", UNKNOWN, "7"],
+    ]
+
+
+def test_zero_is_told_and_is_not_unknown() -> None:
+    board = Board("t", [Line("one", "m", "r", {"rows": 1, "total_cost_estimate": 0.0})])
+    assert board.rows() == [["one", "m", "1", "0.0000"]]
+
+
+def test_the_best_comes_first_and_who_was_not_measured_last(copy_run: CopyRun) -> None:
+    runs = [copy_run("poor", recall=0.1), copy_run("good", recall=0.9), copy_run("poor")]
+    board = board_of_evidence("t", [Evidence(run) for run in (runs[2], *runs[:2])], "recall")
+    assert [x.run_id for x in board.lines] == [runs[i].info.run_id for i in (1, 0, 2)]
+
+
+def test_a_model_that_did_not_finish_is_named_with_the_reason_everywhere() -> None:
+    board = Board("t", [line("one", failure="no row was answered")])
+    for shown in (board.text(), board.markdown({}), board.html({})):
+        assert "one did not finish: no row was answered" in shown
+
+
+@pytest.mark.parametrize("name", HOSTILE.values(), ids=HOSTILE)
+def test_html_shows_a_hostile_name_as_text(name: str) -> None:
+    plain = Page(Board("t", [line(model="m")]).html({})).tags
+    page = Page(Board(name, [line(model=name, failure=name)]).html({name: "http://x.test/?a=1&b=2"}))
+    assert page.cells[1] == name
+    assert page.tags - plain <= {"ul", "li", "a", "h2", "p"}
+    assert page.links == ["http://x.test/?a=1&b=2"]
+
+
+@pytest.mark.parametrize("name", HOSTILE.values(), ids=HOSTILE)
+def test_markdown_keeps_a_hostile_name_in_its_cell(name: str) -> None:
+    board = Board("t", [line(model="m"), line(model=name)])
+    rows = [row for row in board.markdown({}).splitlines() if row.startswith("|")]
+    assert len(rows) == 4
+    assert {len(cells_of(row)) for row in rows} == {len(board.headers())}
+
+
+@pytest.mark.parametrize("name", [HOSTILE["script"], HOSTILE["image"]])
+def test_markdown_holds_no_html_of_a_model_or_a_server(name: str) -> None:
+    board = Board("t", [line(model=name, failure=f"Ollama answered 500: {name}")])
+    assert not re.search(r"<\w", board.markdown({}))

@@ -1,0 +1,160 @@
+"""What is wrong on the command line or in a file is told in a sentence before any call is made."""
+
+import importlib
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import click
+import pytest
+from mlflow import MlflowClient
+
+from tests.servers.ollama import OllamaServer
+from tests.steps.conftest import ConfigWriter, invoke
+
+ROOT = Path(__file__).parents[2]
+ASKING = ("run_prompts", "evaluate", "main")
+STEPS = (*ASKING, "log_models", "register", "promote", "compare")
+
+
+def command(step: str) -> click.Command:
+    found: click.Command = importlib.import_module(f"steps.{step}").main
+    return found
+
+
+@pytest.fixture
+def server(experiment: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[OllamaServer]:
+    with OllamaServer() as server:
+        monkeypatch.setenv("OLLAMA_HOST", server.url)
+        yield server
+
+
+@pytest.fixture
+def config(write_config: ConfigWriter) -> Path:
+    return write_config({}, {"name": "two"})
+
+
+def refused(server: OllamaServer, step: str, config: Path, **options: Any) -> str:
+    """What a step says when it ends with an error; nothing was asked of the server."""
+    done = invoke(command(step), config, **options)
+    assert isinstance(done.exception, SystemExit), done.output
+    assert done.exit_code != 0
+    assert server.requests == []
+    assert done.output.count("Error: ") == 1
+    assert "Traceback" not in done.output
+    return done.output.partition("Error: ")[2].strip()
+
+
+@pytest.mark.parametrize("step", STEPS)
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"model": "one"}, "No such option"),
+        ({"models": "nope"}, "unknown candidates: 'nope'; config.yaml has one, two"),
+        ({"models": "one,tow"}, "unknown candidates: 'tow' (did you mean 'two'?)"),
+        ({"models": " , "}, "unknown candidates: an empty list"),
+        ({"data": "no-such-file.csv"}, "no-such-file.csv: no such file"),
+        ({"limit": "abc"}, "limit: 'abc' is not a whole number of at least 1"),
+        ({"limit": "0"}, "limit: '0' is not a whole number of at least 1"),
+        ({"limit": "-1"}, "limit: '-1' is not a whole number of at least 1"),
+    ],
+    ids=str,
+)
+def test_an_option_that_is_wrong_is_named(
+    server: OllamaServer, config: Path, step: str, options: dict[str, str], message: str
+) -> None:
+    assert message in refused(server, step, config, **options)
+
+
+@pytest.mark.parametrize("step", ASKING)
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"cache": "never"}, "'never' is not one of"),
+        ({"trace": "some"}, "'some' is not one of"),
+        ({"retry_errors": "maybe"}, "retry_errors: 'maybe' is neither true nor false"),
+        ({"repeats": "0"}, "repeats: '0' is not a whole number of at least 1"),
+        ({"max_cost": "-1"}, "max_cost: '-1' is not a number of USD above 0"),
+        ({"max_cost": "nan"}, "max_cost: 'nan' is not a number of USD above 0"),
+    ],
+    ids=str,
+)
+def test_a_way_of_asking_that_is_wrong_is_named(
+    server: OllamaServer, config: Path, step: str, options: dict[str, str], message: str
+) -> None:
+    assert message in refused(server, step, config, **options)
+
+
+@pytest.mark.parametrize("step", STEPS)
+def test_a_config_that_is_missing_is_named(
+    server: OllamaServer, tmp_path: Path, step: str
+) -> None:
+    told = refused(server, step, tmp_path / "absent.yaml")
+    assert told.startswith(f"{tmp_path}/absent.yaml: No such file")
+    assert "\n" not in told
+
+
+@pytest.mark.parametrize("step", STEPS)
+def test_a_key_that_the_config_does_not_know_is_named_with_its_line(
+    server: OllamaServer, write_config: ConfigWriter, step: str
+) -> None:
+    config = write_config({"temprature": 0.2})
+    told = refused(server, step, config)
+    assert told.startswith(f"{config}:1: ")
+    assert "temprature: unknown key (did you mean 'temperature'?)" in told
+    assert "\n" not in told
+
+
+@pytest.mark.parametrize("step", STEPS)
+def test_a_row_that_is_wrong_is_named_with_its_line(
+    server: OllamaServer, config: Path, tmp_path: Path, step: str
+) -> None:
+    data = tmp_path / "rows.jsonl"
+    data.write_text('{"prompt": "a"}\n{"promt": "b"}\n')
+    assert refused(server, step, config, data=data).startswith(f"{data}:2: ")
+
+
+def test_a_candidate_that_cannot_be_asked_is_told_with_the_remedy(
+    server: OllamaServer, write_config: ConfigWriter, questions: Path
+) -> None:
+    config = write_config({}, {"name": "absent", "model": "qwen3:4b"})
+    done = invoke(command("evaluate"), config, data=questions, models="all")
+    assert done.exit_code == 1
+    assert "absent skipped: " in done.output
+    assert "ollama pull qwen3:4b" in done.output
+    assert not server.calls["/api/chat"]
+
+
+@pytest.mark.parametrize("step", ["register", "promote", "compare"])
+def test_a_step_that_needs_an_evaluation_says_which_command_makes_one(
+    server: OllamaServer, client: MlflowClient, experiment: str, config: Path, step: str
+) -> None:
+    gates = {"staging": [{"metric": "rows", "min": 1}]}
+    config.write_text(config.read_text().replace("}]}", f'}}], "gates": {gates}}}'))
+    assert "`mlflow run . -e evaluate`" in refused(server, step, config)
+    (run,) = client.search_runs([experiment])
+    assert (run.data.tags["step"], run.info.status) == (step, "FAILED")
+
+
+def test_as_a_process_it_exits_with_1_and_one_line_and_makes_no_store(
+    server: OllamaServer, config: Path, tmp_path: Path
+) -> None:
+    store = tmp_path / "new.db"
+    variables = {"MLFLOW_TRACKING_URI": f"sqlite:///{store}", "OLLAMA_HOST": server.url}
+    done = subprocess.run(
+        [sys.executable, "-m", "steps.evaluate", "--config", config, "--limit", "x"],
+        cwd=ROOT,
+        env=os.environ | variables,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert done.stderr == "Error: limit: 'x' is not a whole number of at least 1\n"
+    assert done.stdout == ""
+    assert not store.exists()
+    assert server.requests == []
