@@ -7,7 +7,7 @@ from jinja2 import Environment, PackageLoader
 
 from steps.core.evaluation import Result
 from steps.core.registry import Evidence
-from steps.core.tabular import markdown_table, plain_table
+from steps.core.tabular import markdown_table, plain_table, safe
 
 UNKNOWN = "–"
 HEADLINES = (  # (metric, heading, format), in the order of the columns; absent ones are left out
@@ -81,7 +81,8 @@ class Board:
     def markdown(self, links: Mapping[str, str]) -> str:
         table = markdown_table(self.headers(), self.rows())
         told = [f"- [{name}]({url})" for name, url in links.items()]
-        return "\n".join([f"## {self.title}", "", table, "", *self.failures(), *told, ""])
+        failures = [f"- {safe(failure)}" for failure in self.failures()]
+        return "\n".join([f"## {safe(self.title)}", "", table, "", *failures, *told, ""])
 
     def html(self, links: Mapping[str, str]) -> str:
         pages = Environment(loader=PackageLoader("steps.core"), autoescape=True)

@@ -59,11 +59,10 @@ class ScorerTotal:
         values = np.frombuffer(self.values) if self.values else np.empty(0)
         bounds = (0.0, 1.0) if all(0 <= value <= 1 for value in values) else None
         found = mean_interval(values, self.rows, bounds=bounds)
-        return {
-            f"{name}/mean": found and found.mean,
-            f"{name}/ci_low": found and found.low,
-            f"{name}/ci_high": found and found.high,
-        }
+        told = (found.mean, found.low, found.high) if found else (None, None, None)
+        return dict(
+            zip((f"{name}/{part}" for part in ("mean", "ci_low", "ci_high")), told, strict=True)
+        )
 
 
 @dataclass

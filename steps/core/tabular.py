@@ -1,6 +1,7 @@
 """Small tables for people: on a terminal and in Markdown."""
 
 from collections.abc import Sequence
+from html import escape
 
 from prettytable import PrettyTable, TableStyle
 
@@ -13,9 +14,14 @@ def plain_table(headers: Sequence[str], rows: Cells) -> str:
 
 
 def markdown_table(headers: Sequence[str], rows: Cells) -> str:
-    """A Markdown table; a pipe or a line break in a cell cannot break it."""
-    safe = [[cell.replace("|", "\\|").replace("\n", " ") for cell in row] for row in rows]
-    return _table(headers, safe, TableStyle.MARKDOWN)
+    """A Markdown table; nothing in a cell can break it."""
+    return _table(headers, [[safe(cell) for cell in row] for row in rows], TableStyle.MARKDOWN)
+
+
+def safe(text: str) -> str:
+    """Text that a model or a server wrote, as one line of Markdown without any markup."""
+    told = escape(" ".join(text.split())).replace("\\", "\\\\")
+    return told.replace("|", "\\|").replace("`", "\\`")
 
 
 def _table(headers: Sequence[str], rows: Cells, style: TableStyle) -> str:
