@@ -75,8 +75,10 @@ class Board:
         return [f"{x.candidate} did not finish: {x.failure}" for x in self.lines if x.failure]
 
     def text(self) -> str:
-        table = plain_table(self.headers(), self.rows())
-        return "\n".join([self.title, table, *self.failures()])
+        """For a terminal: a column for each candidate, the best first."""
+        headings, *columns = self.headers(), *self.rows()
+        first, *rest = zip(headings, *columns, strict=True)
+        return "\n".join([self.title, plain_table(first, rest), *self.failures()])
 
     def markdown(self, links: Mapping[str, str]) -> str:
         table = markdown_table(self.headers(), self.rows())
