@@ -176,13 +176,14 @@ class _Answer:
         )
 
     def completion(self) -> Completion:
-        raw = "".join(self.texts)
+        raw = self._written()
         text = self.provider.clean(raw)
         status = self.last.status or "incomplete"
         if status in ("ok", "truncated") and not text.strip():
             return self._empty(status, raw)
         if status in ("ok", "truncated"):
-            return self._outcome(status=status, text=text)
+            cut = "the answer was cut: raise max_tokens" if status == "truncated" else None
+            return self._outcome(status=status, text=text, hint=self.last.hint or cut)
         return self._outcome(
             status=status,
             partial=raw or None,
@@ -205,7 +206,7 @@ class _Answer:
         )
 
     def failure(self, error: CallError) -> Completion:
-        partial = "".join(self.texts)
+        partial = self._written()
         return self._outcome(
             status="incomplete" if partial or error.kind == "incomplete" else "error",
             partial=partial or None,
@@ -213,6 +214,10 @@ class _Answer:
             error_kind=error.kind,
             hint=error.hint,
         )
+
+    def _written(self) -> str:
+        """All text so far; half a surrogate pair, which nothing could store, becomes U+FFFD."""
+        return "".join(self.texts).encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
     def _usage(self) -> Usage:
         return self.last.usage or Usage()

@@ -50,14 +50,21 @@ class LLMModel(PythonModel):
     ) -> pd.DataFrame:
         """Answer every row, concurrently and in order; see OUTPUT_COLUMNS for the columns."""
         try:
-            requests, on_error = self._parse(model_input, params)
+            questions, on_error = self._parse(model_input, params)
         except InputError as error:
             raise ServedError("invalid_request", str(error)) from None
-        with ThreadPoolExecutor(min(self.provider.config.concurrency, len(requests))) as pool:
-            completions = list(pool.map(self.provider.complete, requests))
+        with ThreadPoolExecutor(min(self.provider.config.concurrency, len(questions))) as pool:
+            completions = list(pool.map(self._complete, questions))
         if on_error == "raise" or (on_error == "auto" and len(completions) == 1):
             _raise_first_failure(completions)
         return self._frame(completions)
+
+    def _complete(self, question: Request | InputError) -> Completion:
+        if isinstance(question, Request):
+            return self.provider.complete(question)
+        return Completion(
+            "error", error=str(question), error_kind="invalid_request", cost_usd=0.0, attempts=0
+        )
 
     def predict_stream(
         self, context: Any, model_input: Any, params: dict[str, Any] | None = None
@@ -66,8 +73,10 @@ class LLMModel(PythonModel):
         frame = (
             model_input if isinstance(model_input, pd.DataFrame) else pd.DataFrame([model_input])
         )
-        requests, _ = self._parse(frame, params)
-        for piece in self.provider.stream(requests[0]):
+        (question, *_), _ = self._parse(frame, params)
+        if isinstance(question, InputError):
+            raise ServedError("invalid_request", str(question))
+        for piece in self.provider.stream(question):
             yield {"delta": piece} if isinstance(piece, str) else self.row(piece)
 
     def row(self, completion: Completion) -> dict[str, Any]:
@@ -79,7 +88,8 @@ class LLMModel(PythonModel):
 
     def _parse(
         self, frame: pd.DataFrame, params: dict[str, Any] | None
-    ) -> tuple[list[Request], str]:
+    ) -> tuple[list[Request | InputError], str]:
+        """A question for each row, an error in the place of a row that is none; and on_error."""
         given = {k: v for k, v in (params or {}).items() if v is not None}
         on_error = given.pop("on_error", "auto")
         if on_error not in ON_ERROR:
@@ -89,8 +99,13 @@ class LLMModel(PythonModel):
         config = self.provider.config
         sampling = sampled(config.sampling, given)
         records = frame.astype(object).where(frame.notna(), None).to_dict("records")
-        rows = enumerate(records)
-        return [request_of(r, config.system, sampling, f"row {i}") for i, r in rows], on_error
+        questions: list[Request | InputError] = []
+        for number, record in enumerate(records):
+            try:
+                questions.append(request_of(record, config.system, sampling, f"row {number}"))
+            except InputError as error:
+                questions.append(error)
+        return questions, on_error
 
     def _frame(self, completions: list[Completion]) -> pd.DataFrame:
         # dtype object keeps None: the scoring server writes NaN as invalid JSON.

@@ -1,6 +1,6 @@
 """One row of inputs, from a dataset or an HTTP payload, into a request; no pandas, no MLflow."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -50,7 +50,7 @@ def request_of(
     if spoken:
         system = "\n\n".join(spoken) if system is None else "\n\n".join([system, *spoken])
         turns = [m for m in turns if m["role"] != "system"]
-    if not turns:
+    if not any(m["role"] == "user" for m in turns):
         raise InputError(f"{where}: 'messages' has no user message")
     return Request(tuple(turns), default_system if system is None else system, sampling)
 
@@ -62,7 +62,10 @@ def _prompt(where: str, prompt: Any) -> list[Message]:
 
 
 def _messages(where: str, messages: Any) -> list[Message]:
-    if not len(messages):
+    if isinstance(messages, str | Mapping) or not isinstance(messages, Iterable):
+        raise InputError(f"{where}: 'messages' must be a list of role and content")
+    messages = list(messages)
+    if not messages:
         raise InputError(f"{where}: 'messages' is empty")
     return [_message(f"{where}: messages[{i}]", m) for i, m in enumerate(messages)]
 

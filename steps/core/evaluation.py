@@ -1,5 +1,6 @@
 """One candidate over one dataset: answers, scores, traces, tables and metrics in one MLflow run."""
 
+import json
 import tempfile
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -66,6 +67,7 @@ class Result:
     model_id: str
     metrics: Mapping[str, float | None]
     failure: str | None  # why the run counts as failed
+    hints: Mapping[str, int]  # what would mend rows, and how many
 
 
 def record(
@@ -96,11 +98,13 @@ def record(
         tracking.log_results(client, run_id, dataset, model_id, metrics)
         tracking.log_params(client, run_id, run_params(ready))
         failure = _failure(run, summary)
-        tracking.set_tags(client, run_id, {"failure": failure})
+        hints = dict(summary.hints)
+        told = json.dumps(hints, ensure_ascii=False) if hints else None
+        tracking.set_tags(client, run_id, {"failure": failure, "hints": told})
         status = _status(run, failure)
     finally:
         client.set_terminated(run_id, status)
-    return Result(ready, run_id, model_id, metrics, failure)
+    return Result(ready, run_id, model_id, metrics, failure, hints)
 
 
 def _store_rows(

@@ -1,7 +1,8 @@
 """One line a model: what people look at first, on a terminal, in Markdown and in HTML."""
 
+import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from jinja2 import Environment, PackageLoader
 
@@ -37,6 +38,12 @@ class Line:
     run_id: str
     metrics: Mapping[str, float | None]
     failure: str | None = None
+    hints: Mapping[str, int] = field(default_factory=dict)
+
+    def notes(self) -> list[str]:
+        """What is wrong with this model's run, and what would mend it."""
+        failed = [f"{self.candidate} did not finish: {self.failure}"] if self.failure else []
+        return failed + [f"{self.candidate}, {n} rows: {hint}" for hint, n in self.hints.items()]
 
     def cells(self, columns: Sequence[tuple[str, str, str]]) -> list[str]:
         told = [self._cell(metric, shape) for metric, _, shape in columns]
@@ -71,20 +78,20 @@ class Board:
         columns = self.columns()
         return [line.cells(columns) for line in self.lines]
 
-    def failures(self) -> list[str]:
-        return [f"{x.candidate} did not finish: {x.failure}" for x in self.lines if x.failure]
+    def notes(self) -> list[str]:
+        return [note for line in self.lines for note in line.notes()]
 
     def text(self) -> str:
         """For a terminal: a column for each candidate, the best first."""
         headings, *columns = self.headers(), *self.rows()
         first, *rest = zip(headings, *columns, strict=True)
-        return "\n".join([self.title, plain_table(first, rest), *self.failures()])
+        return "\n".join([self.title, plain_table(first, rest), *self.notes()])
 
     def markdown(self, links: Mapping[str, str]) -> str:
         table = markdown_table(self.headers(), self.rows())
         told = [f"- [{name}]({url})" for name, url in links.items()]
-        failures = [f"- {safe(failure)}" for failure in self.failures()]
-        return "\n".join([f"## {safe(self.title)}", "", table, "", *failures, *told, ""])
+        notes = [f"- {safe(note)}" for note in self.notes()]
+        return "\n".join([f"## {safe(self.title)}", "", table, "", *notes, *told, ""])
 
     def html(self, links: Mapping[str, str]) -> str:
         pages = Environment(loader=PackageLoader("steps.core"), autoescape=True)
@@ -96,7 +103,7 @@ def board_of_results(
 ) -> Board:
     """The board of what a step has just measured."""
     lines = [
-        Line(r.ready.candidate.name, r.ready.config.model, r.run_id, r.metrics, r.failure)
+        Line(r.ready.candidate.name, r.ready.config.model, r.run_id, r.metrics, r.failure, r.hints)
         for r in results
     ]
     return Board(title, _ranked(lines, rank_by, lowest))
@@ -105,7 +112,13 @@ def board_of_results(
 def board_of_evidence(title: str, evidence: Sequence[Evidence], rank_by: str) -> Board:
     """The board of what the store holds."""
     lines = [
-        Line(e.candidate, e.run.data.params["model_name"], e.run.info.run_id, e.metrics)
+        Line(
+            e.candidate,
+            e.run.data.params["model_name"],
+            e.run.info.run_id,
+            e.metrics,
+            hints=json.loads(e.tags.get("hints", "{}")),
+        )
         for e in evidence
     ]
     return Board(title, _ranked(lines, rank_by))

@@ -21,13 +21,17 @@ def progress() -> Iterator[Track]:
     from rich import progress as bars  # slow, and only a terminal needs it
     from rich.console import Console
 
-    columns = ("{task.description}", bars.BarColumn(), bars.MofNCompleteColumn())
-    tally = bars.TextColumn("{task.fields[errors]} errors  {task.fields[spent]}")
-    left = bars.TimeRemainingColumn()
-    with bars.Progress(*columns, tally, left, console=Console(stderr=True)) as display:
+    columns = (
+        "{task.description}",
+        bars.BarColumn(),
+        bars.MofNCompleteColumn(),
+        "{task.fields[rate]} {task.fields[errors]} errors {task.fields[spent]}",
+        bars.TimeRemainingColumn(),
+    )
+    with bars.Progress(*columns, console=Console(stderr=True)) as display:
 
         def track(name: str, total: int) -> Tick:
-            task = display.add_task(name, total=total, errors=0, spent="")
+            task = display.add_task(name, total=total, errors=0, spent="", rate="")
             errors, spent = 0, 0.0
 
             def tick(answer: Answer) -> None:
@@ -35,7 +39,9 @@ def progress() -> Iterator[Track]:
                 errors += not answer.completion.answered
                 spent += 0.0 if answer.reused else answer.completion.cost_usd or 0.0
                 cost = f"${spent:.4f}" if spent else ""
-                display.update(task, advance=1, errors=errors, spent=cost)
+                speed = display.tasks[task].speed
+                rate = f"{speed:.0f} rows/s" if speed else ""
+                display.update(task, advance=1, errors=errors, spent=cost, rate=rate)
 
             return tick
 

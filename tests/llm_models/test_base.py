@@ -9,7 +9,7 @@ import pytest
 
 from llm_models.base import MAX_ATTEMPTS, Provider
 from llm_models.errors import CallError, InputError
-from llm_models.schema import Chunk, Completion, ModelConfig, Request
+from llm_models.schema import Chunk, ModelConfig, Request
 from tests.servers.ollama import OllamaServer, Reply, delta, ending
 
 HELLO = Request(({"role": "user", "content": "hello"},))
