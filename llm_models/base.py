@@ -35,6 +35,7 @@ class Provider(ABC):
     Options: ClassVar[type[BaseModel]] = NoOptions  # the provider's own options, strict
     local: ClassVar[bool] = False  # runs on machines of one's own: free unless priced
     requirements: ClassVar[tuple[str, ...]] = ()  # packages, by their names in requirements.txt
+    window_option: ClassVar[str | None] = None  # the option that sets the context window
     files: ClassVar[tuple[str, ...]] = ()  # options that hold the path of a file to pack
 
     def __init__(self, config: ModelConfig) -> None:

@@ -53,6 +53,7 @@ class Ollama(Provider):
     Options = OllamaOptions
     local = True
     requirements = ("requests",)
+    window_option = "num_ctx"
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__(config)

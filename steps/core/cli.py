@@ -5,7 +5,7 @@ import shlex
 import signal
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any, Literal
 
 import click
@@ -84,8 +84,9 @@ def asking_step(function: Callable[..., Any]) -> click.Command:
     """A step that asks models: its options arrive as one `asking`."""
 
     @functools.wraps(function)
-    def call(config: str, data: str, models: str, limit: str, **options: Any) -> Any:
-        return function(config, data, models, limit, Asking.parse(**options))
+    def call(**options: Any) -> Any:
+        own = {field.name: options.pop(field.name) for field in fields(Asking)}
+        return function(**options, asking=Asking.parse(**own))
 
     return click.command(help=function.__doc__)(_with((*COMMON, *ASKING), _guarded(call)))
 

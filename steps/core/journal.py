@@ -21,15 +21,13 @@ from steps.core.hashing import sha256_of
 APPLICATION_ID = 0x4C4C4D46  # "LLMF": tells our files from other people's databases
 VERSION = 1
 PIECE = 500  # keys in one query
-_SCHEMA = """
-CREATE TABLE IF NOT EXISTS answers (
-    key TEXT PRIMARY KEY, fingerprint TEXT NOT NULL, answered INTEGER NOT NULL,
-    written_at REAL NOT NULL, record TEXT NOT NULL
-) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS verdicts (
-    key TEXT PRIMARY KEY, written_at REAL NOT NULL, record TEXT NOT NULL
-) WITHOUT ROWID;
-"""
+_MARKS = ("application_id", "user_version")
+_SCHEMA = (
+    "CREATE TABLE IF NOT EXISTS answers (key TEXT PRIMARY KEY, fingerprint TEXT NOT NULL, "
+    "answered INTEGER NOT NULL, written_at REAL NOT NULL, record TEXT NOT NULL) WITHOUT ROWID",
+    "CREATE TABLE IF NOT EXISTS verdicts (key TEXT PRIMARY KEY, written_at REAL NOT NULL, "
+    "record TEXT NOT NULL) WITHOUT ROWID",
+)
 
 
 class JournalError(LabError):
@@ -46,33 +44,42 @@ class Journal:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        path.parent.mkdir(parents=True, exist_ok=True)
         self._lock = threading.Lock()
         try:
+            path.parent.mkdir(parents=True, exist_ok=True)
             self._db = sqlite3.connect(path, timeout=30, check_same_thread=False)
-            self._open()
-        except sqlite3.DatabaseError as error:
+            with self.claim("opening"):  # turning WAL on waits for nobody
+                self._open()
+        except (sqlite3.Error, OSError) as error:
             raise JournalError(
                 f"{path} is not a usable journal ({error}). It was left as it is: move it away, "
                 "or name another file under `journal` in config.yaml."
             ) from None
 
     def _open(self) -> None:
-        application = self._db.execute("PRAGMA application_id").fetchone()[0]
-        tables = self._db.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
-        version = self._db.execute("PRAGMA user_version").fetchone()[0]
-        if tables and (application, version) != (APPLICATION_ID, VERSION):
+        """Check whose file it is, and make the tables of a new one, in one transaction."""
+        self._db.isolation_level = None
+        self._db.execute("PRAGMA synchronous=FULL")  # survives a power cut, not only a kill
+        self._db.execute("BEGIN IMMEDIATE")
+        ours = (APPLICATION_ID, VERSION)
+        found = tuple(self._pragma(name) for name in _MARKS)
+        if found != ours and self._db.execute("SELECT 1 FROM sqlite_master").fetchone():
             raise JournalError(
                 f"{self.path} is a database of something else, or of another version of "
                 "LLMFlowLab. It was left as it is: name another file under `journal` in "
                 "config.yaml."
             )
+        for statement in (
+            *_SCHEMA,
+            *(f"PRAGMA {k}={v}" for k, v in zip(_MARKS, ours, strict=True)),
+        ):
+            self._db.execute(statement)
+        self._db.execute("COMMIT")
         self._db.execute("PRAGMA journal_mode=WAL")
-        self._db.execute("PRAGMA synchronous=FULL")  # survives a power cut, not only a kill
-        self._db.executescript(
-            f"BEGIN IMMEDIATE;{_SCHEMA}"
-            f"PRAGMA application_id={APPLICATION_ID};PRAGMA user_version={VERSION};COMMIT;"
-        )
+        self._db.isolation_level = "IMMEDIATE"
+
+    def _pragma(self, name: str) -> int:
+        return int(self._db.execute(f"PRAGMA {name}").fetchone()[0])
 
     def close(self) -> None:
         self._db.close()

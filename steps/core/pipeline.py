@@ -19,6 +19,7 @@ from steps.core.config import Config
 from steps.core.config import load as load_config
 from steps.core.dataset import Dataset
 from steps.core.dataset import load as load_dataset
+from steps.core.diagnosis import quick_check
 from steps.core.estimate import worst_usd
 from steps.core.journal import Journal
 from steps.core.judge_prompts import criteria
@@ -63,6 +64,8 @@ def asking_job(config: str, data: str, models: str, limit: str, asking: Asking) 
     ready = tell_skipped(settings, models)
     budget = Budget(asking.max_cost or settings.max_cost)
     _check_prices(ready, dataset, budget)
+    for warning in quick_check(ready, dataset, settings.journal, budget.most):
+        tell_once(warning)
     policy = Policy(asking.cache, asking.retry_errors, asking.repeats, settings.max_error_rate)
     with _journal(settings, asking) as journal:
         paces = {one.config.provider: _pace(settings, one.config.provider) for one in ready}

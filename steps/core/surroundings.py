@@ -27,6 +27,7 @@ PYTHONS = ((3, 11), (3, 12))  # fasttext-wheel has no wheel for others
 LID_SHA256 = "8f3472cfe8738a7b6099e8e999c3cbfae0dcd15696aac7d7738a8039db603e83"
 LITTLE, TOO_LITTLE = 2**30, 100 * 2**20  # free bytes
 PATIENCE_S = 5.0  # for a tracking server
+Status = Literal["ok", "warning", "problem"]
 URI = "MLFLOW_TRACKING_URI"
 _REVISION = re.compile(r'^(down_)?revision = "(\w+)"', re.MULTILINE)
 
@@ -35,7 +36,7 @@ _REVISION = re.compile(r'^(down_)?revision = "(\w+)"', re.MULTILINE)
 class Finding:
     """What was looked at, what is the matter with it, and what mends that."""
 
-    status: Literal["ok", "warning", "problem"]
+    status: Status
     subject: str
     finding: str
     remedy: str | None = None
@@ -61,7 +62,7 @@ def _python() -> Finding:
 
 def packages(lock: Path) -> Finding:
     """What is installed, against the pins of a requirements.txt."""
-    from packaging.requirements import Requirement  # one of them, and it may be missing
+    from packaging.requirements import Requirement
 
     pins = [Requirement(line) for line in lock.read_text("utf-8").splitlines()]
     pins = [pin for pin in pins if pin.marker is None or pin.marker.evaluate()]
@@ -75,7 +76,7 @@ def packages(lock: Path) -> Finding:
     if not (missing or others):
         return Finding("ok", "packages", f"{len(pins)}, all as pinned")
     told = "; ".join([*(f"{name} is missing" for name in missing), *others])
-    status: Literal["problem", "warning"] = "problem" if missing else "warning"
+    status: Status = "problem" if missing else "warning"
     return Finding(status, "packages", told, f"`pip install -r {lock.name}`")
 
 
@@ -94,17 +95,18 @@ def _tools() -> Iterator[Finding]:
 
 
 def _resources() -> Iterator[Finding]:
-    for path, sha256 in ((tokens.VOCABULARY, tokens.SHA256), (language.SHIPPED, LID_SHA256)):
-        name = path.relative_to(ROOT).as_posix()
-        intact = path.exists() and hashlib.sha256(path.read_bytes()).hexdigest() == sha256
-        if intact:
-            yield Finding("ok", name, "intact")
-        else:
-            yield Finding("problem", name, "damaged or missing", f"`git checkout -- {name}`")
+    yield _intact("vocabulary of tokens", tokens.VOCABULARY, tokens.SHA256)
+    yield _intact("language model", language.SHIPPED, LID_SHA256)
     own = os.environ.get(language.VARIABLE)
     if own and not Path(own).is_file():
         remedy = f"set {language.VARIABLE} to a lid.176 file or unset it"
         yield Finding("problem", language.VARIABLE, f"{own} is not a file", remedy)
+
+
+def _intact(subject: str, file: Path, sha256: str) -> Finding:
+    if file.exists() and hashlib.sha256(file.read_bytes()).hexdigest() == sha256:
+        return Finding("ok", subject, f"{file.name} is intact")
+    return Finding("problem", subject, f"{file} is damaged or missing", f"`git checkout -- {file}`")
 
 
 def sqlite_file() -> Path | None:
@@ -114,25 +116,30 @@ def sqlite_file() -> Path | None:
 
 
 def _store() -> Finding:
-    file = sqlite_file()
-    return _server() if file is None else _sqlite_store(file)
+    if file := sqlite_file():
+        return _sqlite_store(file)
+    if uri := os.environ.get(URI):
+        return _server(uri)
+    told = f"{URI} is empty, so each folder a command is started in gets a store of its own"
+    return Finding("warning", "tracking store", told, f"unset {URI}")
 
 
 def _sqlite_store(file: Path) -> Finding:
-    if not (found := writable("tracking store", file, f"set {URI} to another")).status == "ok":
+    found = writable("tracking store", file, f"set {URI} to another place")
+    if found.status != "ok":
         return found
     if not file.exists() or not file.stat().st_size:
         return Finding("ok", "tracking store", f"{file} will be made by the first run")
     try:
         with closing(sqlite3.connect(file, timeout=PATIENCE_S)) as db:
             db.execute("BEGIN IMMEDIATE")  # the right to write, given back unused
-            revision = db.execute("SELECT version_num FROM alembic_version").fetchone()[0]
+            held = db.execute("SELECT version_num FROM alembic_version").fetchall()
     except sqlite3.DatabaseError as error:
         busy = error.sqlite_errorname == "SQLITE_BUSY"
         remedy = "wait for who else is writing" if busy else f"set {URI} to a store of MLflow's"
-        status: Literal["warning", "problem"] = "warning" if busy else "problem"
+        status: Status = "warning" if busy else "problem"
         return Finding(status, "tracking store", f"{file}: {error}", remedy)
-    if revision not in _heads():
+    if not _heads() >= {revision for (revision,) in held}:
         told = f"{file} was made by another version of MLflow"
         remedy = f"keep a copy of it, then `mlflow db upgrade ${URI}`"
         return Finding("problem", "tracking store", told, remedy)
@@ -152,24 +159,27 @@ def _heads() -> set[str]:
     return {name for down, name in told if not down} - {name for down, name in told if down}
 
 
-def _server() -> Finding:
+def _server(uri: str) -> Finding:
     import requests
     from mlflow import MlflowClient
     from mlflow.exceptions import MlflowException
+    from sqlalchemy.exc import SQLAlchemyError
 
-    uri = os.environ.get(URI, "")
-    shown = re.sub(r"//[^/]*@", "//", uri)  # without user and password
+    shown = re.sub(r"//[^/]*@", "//", uri).partition("?")[0]  # no user, password or token
     try:
         if uri.startswith("http"):  # MLflow itself would try for minutes
-            requests.get(f"{uri.rstrip('/')}/health", timeout=PATIENCE_S, allow_redirects=False)
-        MlflowClient().search_experiments(max_results=1)
-    except (requests.RequestException, MlflowException) as error:
-        told = f"{shown} does not answer as it should: {type(error).__name__}"
-        said = "" if isinstance(error, requests.RequestException) else f": {error.message}"
-        told = shorten(scrub(f"{told}{said}".replace(uri, shown)))
-        remedy = f"start it, or set {URI} (and MLFLOW_TRACKING_USERNAME and _PASSWORD)"
-        return Finding("problem", "tracking store", told, remedy)
-    return Finding("ok", "tracking store", f"{shown} answers; the first run will try to write")
+            health = requests.get(f"{uri.rstrip('/')}/health", timeout=PATIENCE_S)
+            if health.status_code >= 500:
+                health.raise_for_status()
+        MlflowClient(uri).search_experiments(max_results=1)
+    except (MlflowException, SQLAlchemyError, ImportError) as error:
+        said = shorten(scrub(str(error).replace(uri, shown)))
+    except requests.RequestException as error:  # its text quotes the whole address
+        said = type(error).__name__
+    else:
+        return Finding("ok", "tracking store", f"{shown} answers; the first run will try to write")
+    remedy = f"mend that, or set {URI} (and MLFLOW_TRACKING_USERNAME and _PASSWORD)"
+    return Finding("problem", "tracking store", f"{shown} cannot be used: {said}", remedy)
 
 
 def writable(subject: str, file: Path, remedy: str) -> Finding:
@@ -191,7 +201,7 @@ def space(subject: str, file: Path) -> Finding:
     told = f"{free / 2**30:,.1f} GiB are free"
     if free >= LITTLE:
         return Finding("ok", subject, told)
-    status: Literal["problem", "warning"] = "problem" if free < TOO_LITTLE else "warning"
+    status: Status = "problem" if free < TOO_LITTLE else "warning"
     return Finding(status, subject, told, f"make room where {file} is, or choose another place")
 
 
