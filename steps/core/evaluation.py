@@ -25,7 +25,7 @@ from steps.core.runner import Answer, Run, in_order
 from steps.core.scorers import Failure, Score
 from steps.core.summary import Summary
 from steps.core.tables import CSV, JSON, PARQUET, PredictionTables
-from steps.core.traces import write_trace
+from steps.core.trace_writer import TraceWriter
 
 SMALL_RUN = 2000  # rows up to which "auto" traces all
 SAMPLE = 500  # traces, about, of a larger run
@@ -117,17 +117,18 @@ def _store_rows(
     summary = Summary()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        with PredictionTables(folder, scoring.names) as tables:
+        traces = _writer(run, place, scoring)
+        with PredictionTables(folder, scoring.names) as tables, traces:
             answers = in_order(run, run.rows, run.policy.repeats)
             for answer, scores in scored(answers, scoring):
                 extra = _describe(answer)
                 summary.add(answer, scores, _missed(answer, scoring), extra["language"])
                 tables.add(answer, _output(answer, run.ready), extra, scores)
                 if traced.wants(answer):
-                    _trace(answer, scores, place, run.ready)
+                    traces.add(answer, scores)
                 progress(answer)
         tracking.log_tables(place.client, place.run_id, folder, [PARQUET, CSV, JSON])
-    _check_counts(run, place, summary.rows, traced.count)
+    _check_counts(run, summary.rows, traced.count, traces.close())
     return summary
 
 
@@ -155,15 +156,16 @@ class _Traced:
         return not answer.completion.answered or (mode == "sample" and drawn)
 
 
-def _trace(answer: Answer, scores: Scores, place: Place, ready: Ready) -> None:
-    write_trace(
-        answer,
+def _writer(run: Run, place: Place, scoring: Scoring) -> TraceWriter:
+    config = run.ready.config
+    return TraceWriter(
         experiment_id=place.experiment_id,
         run_id=place.run_id,
         model_id=place.model_id,
-        supplier=ready.config.provider,
-        model_name=ready.config.model,
-        scores=scores,
+        supplier=config.provider,
+        model_name=config.model,
+        price=config.price,
+        judges=scoring.judges,
     )
 
 
@@ -221,9 +223,8 @@ def _failure(run: Run, summary: Summary) -> str | None:
     return None
 
 
-def _check_counts(run: Run, place: Place, rows: int, traced: int) -> None:
+def _check_counts(run: Run, rows: int, traced: int, kept: int) -> None:
     """Every row that was delivered is recorded, and every trace written is kept."""
-    kept = tracking.count_traces(place.client, place.run_id, place.experiment_id) if traced else 0
     complete = run.stopped is not None or rows == run.total
     if rows != run.delivered or kept != traced or not complete:
         raise CountError(

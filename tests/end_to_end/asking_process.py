@@ -1,0 +1,31 @@
+"""A command without MLflow, for tests that start dozens: resolve, ask every row, tell the answers."""
+
+import json
+import os
+from pathlib import Path
+
+from steps.core.candidates import resolve
+from steps.core.config import Candidate, Config
+from steps.core.dataset import Row
+from steps.core.journal import Journal
+from steps.core.runner import Run
+from tests.servers.ollama import MODEL
+
+
+def rows(count: int) -> list[Row]:
+    return [Row(f"r{i}", {"prompt": f"question {i}"}, {}, {}) for i in range(count)]
+
+
+def run(journal: Path, url: str, count: int) -> Run:
+    candidate = Candidate(
+        name="one", provider="ollama", model=MODEL, registered_name="llm_test", base_url=url
+    )
+    ready = resolve(candidate, Config(candidates=(candidate,)))
+    return Run(ready, rows(count), Journal(journal))
+
+
+def ask(journal: Path, url: str, count: int, name: str, told: Path) -> None:
+    """Write {row id: answer} to `told`. The server sees `name` with every call."""
+    os.environ["OLLAMA_API_KEY"] = name
+    answers = {a.row.id: a.completion.text for a in run(journal, url, count).start()}
+    told.write_text(json.dumps(answers))
