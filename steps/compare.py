@@ -5,7 +5,6 @@ from typing import TYPE_CHECKING
 
 import click
 
-from llm_models.errors import InputError
 from steps.core.cli import QUESTIONS, row_limit, step
 from steps.core.config import choose, load
 from steps.core.dataset import load as load_dataset
@@ -22,15 +21,11 @@ def compare(config: str, data: str, models: str, limit: str) -> "Board":
 
     from steps.core import mlflow_views, tracking
     from steps.core.leaderboard import board_of_evidence
-    from steps.core.registry import latest_evidence
+    from steps.core.registry import require_evidence
 
     client = tracking.connect()
     with tracking.step_run("compare", {"data": dataset.name, "models": models}) as run:
-        evidence = latest_evidence(client, run.info.experiment_id, dataset, names)
-        if not evidence:
-            raise InputError(
-                f"nothing was evaluated on {dataset.name}: run `mlflow run . -e evaluate` first"
-            )
+        evidence = require_evidence(client, run.info.experiment_id, dataset, names, models)
         title = f"Leaderboard on {dataset.name}, best {settings.rank_by} first"
         board = board_of_evidence(title, evidence, settings.rank_by)
         links = mlflow_views.publish(client, run, board)

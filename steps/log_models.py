@@ -12,8 +12,9 @@ from steps.core.pipeline import tell_skipped
 
 def log_models(config: str, data: str, models: str, limit: str) -> dict[str, str]:
     """Log the candidates; return their logged models' ids by candidate name."""
+    rows = row_limit(limit)
     if data:
-        load_dataset(data, row_limit(limit))  # not needed here, but a wrong name is told here
+        load_dataset(data, rows)  # not needed here, but a wrong name is told here
     ready = tell_skipped(load(Path(config)), models)
 
     from steps.core import tracking

@@ -1,11 +1,14 @@
 """All five steps in order, under one run: the only step that knows the others (see ADR 3)."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import click
 
 from llm_models.errors import InputError
-from steps.core.cli import QUESTIONS, Asking, asking_step
+from steps.core.cli import QUESTIONS, Asking, asking_step, row_limit
+from steps.core.config import choose, load
+from steps.core.dataset import load as load_dataset
 from steps.evaluate import evaluate
 from steps.log_models import log_models
 from steps.promote import GATE_FAILED, promote
@@ -19,10 +22,13 @@ def run_all(config: str, data: str, models: str, limit: str, asking: Asking) -> 
         raise InputError("cache: 'off' would pay for every row twice here; take 'refresh'")
     reading = replace(asking, cache="use", retry_errors=False)
 
+    data = data or QUESTIONS
+    choose(load(Path(config)), models)  # what is mistyped is told before a run is made
+    load_dataset(data, row_limit(limit))
+
     from steps.core import tracking
 
     tracking.connect()
-    data = data or QUESTIONS
     with tracking.step_run("main", {"models": models}):
         log_models(config, data, models, limit)
         answered = run_prompts(config, data, models, limit, asking)

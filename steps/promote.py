@@ -30,16 +30,12 @@ def promote(config: str, data: str, models: str, limit: str, alias: str = "stagi
     names = [candidate.name for candidate in choose(settings, models)]
 
     from steps.core import tracking
-    from steps.core.registry import latest_evidence
+    from steps.core.registry import require_evidence
 
     client = tracking.connect()
     params = {"data": dataset.name, "models": models, "alias": alias}
     with tracking.step_run("promote", params) as run:
-        evidence = latest_evidence(client, run.info.experiment_id, dataset, names)
-        if not evidence:
-            raise InputError(
-                f"nothing was evaluated on {dataset.name}: run `mlflow run . -e evaluate` first"
-            )
+        evidence = require_evidence(client, run.info.experiment_id, dataset, names, models)
         by_name: dict[str, list[Evidence]] = {}
         for one in evidence:
             by_name.setdefault(one.tags["registered_name"], []).append(one)

@@ -4,7 +4,6 @@ from pathlib import Path
 
 import click
 
-from llm_models.errors import InputError
 from steps.core.cli import QUESTIONS, row_limit, step
 from steps.core.config import choose, load
 from steps.core.dataset import load as load_dataset
@@ -16,19 +15,12 @@ def register(config: str, data: str, models: str, limit: str) -> list[tuple[str,
     names = [candidate.name for candidate in choose(load(Path(config)), models)]
 
     from steps.core import tracking
-    from steps.core.registry import ensure_registered, latest_evidence
+    from steps.core.registry import ensure_registered, require_evidence
 
     client = tracking.connect()
     made = []
     with tracking.step_run("register", {"data": dataset.name, "models": models}) as run:
-        evidence = latest_evidence(client, run.info.experiment_id, dataset, names)
-        missing = set(names) - {one.candidate for one in evidence}
-        if not evidence or (missing and models != "available"):
-            raise InputError(
-                f"not evaluated on {dataset.name}: {', '.join(sorted(missing))}. "
-                "Run `mlflow run . -e evaluate` with the same data and limit first."
-            )
-        for one in evidence:
+        for one in require_evidence(client, run.info.experiment_id, dataset, names, models):
             version, new = ensure_registered(client, one)
             made.append((version.name, int(version.version)))
             what = "registered" if new else "already registered"

@@ -65,7 +65,9 @@ def resolve(candidate: Candidate, config: Config) -> Ready:
     price = price_of(candidate.provider, candidate.model, local, config.own_prices(), load_table())
     identity = kind(unresolved).identity()
     provider = kind(replace(unresolved, identity=identity, price=price))
-    return Ready(candidate, provider, fingerprint(provider), settings_hash(provider.config))
+    return Ready(
+        candidate, provider, fingerprint(provider), settings_hash(candidate, provider.config)
+    )
 
 
 def resolve_all(config: Config, spec: str) -> tuple[list[Ready], list[Skipped]]:
@@ -81,7 +83,7 @@ def resolve_all(config: Config, spec: str) -> tuple[list[Ready], list[Skipped]]:
         except CallError as error:
             hint = f" ({error.hint})" if error.hint else ""
             skipped.append(Skipped(candidate, f"{error}{hint}"))
-    if skipped and (spec != "available" or not ready):
+    if skipped and (spec.strip() != "available" or not ready):
         lines = "\n".join(f"  {skip.line()}" for skip in skipped)
         raise InputError(f"these candidates cannot be asked:\n{lines}")
     return ready, skipped
@@ -104,10 +106,11 @@ def fingerprint(provider: Provider) -> str:
     return sha256_of(parts)
 
 
-def settings_hash(config: ModelConfig) -> str:
+def settings_hash(candidate: Candidate, config: ModelConfig) -> str:
     """Hex sha256 of the rest of what is packed: a change means a new logged model, no new call."""
+    names = [candidate.name, candidate.registered_name, candidate.task]
     return sha256_of(
-        [config.timeout_s, config.deadline_s, config.concurrency, config.price, config.candidate]
+        [*names, config.timeout_s, config.deadline_s, config.concurrency, config.price]
     )
 
 

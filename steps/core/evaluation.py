@@ -101,6 +101,7 @@ def record(
         hints = dict(summary.hints)
         told = json.dumps(hints, ensure_ascii=False) if hints else None
         tracking.set_tags(client, run_id, {"failure": failure, "hints": told})
+        tracking.set_tags(client, run_id, {"answers_sha256": summary.answers.hexdigest()})
         status = _status(run, failure)
     finally:
         client.set_terminated(run_id, status)

@@ -50,6 +50,9 @@ class Journal:
             self._db = sqlite3.connect(path, timeout=30, check_same_thread=False)
             with self.claim("opening"):  # turning WAL on waits for nobody
                 self._open()
+        except JournalError:
+            self._db.close()  # and with it the lock on somebody else's database
+            raise
         except (sqlite3.Error, OSError) as error:
             raise JournalError(
                 f"{path} is not a usable journal ({error}). It was left as it is: move it away, "

@@ -2,7 +2,7 @@
 
 import json
 import os
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit, urlunsplit
 
 from mlflow import MlflowClient
 from mlflow.entities import Run
@@ -24,8 +24,11 @@ _SECTION = "llmflowlab-section"
 
 def server_url() -> str:
     """Where the UI is: a tracking server's address, else where `mlflow ui` serves by default."""
-    uri = os.environ.get("MLFLOW_TRACKING_URI", "")
-    return uri.rstrip("/") if uri.startswith("http") else "http://127.0.0.1:5000"
+    parts = urlsplit(os.environ.get("MLFLOW_TRACKING_URI", ""))
+    if not parts.scheme.startswith("http"):
+        return "http://127.0.0.1:5000"
+    host = parts.netloc.rpartition("@")[2]  # without user and password
+    return urlunsplit((parts.scheme, host, parts.path.rstrip("/"), "", ""))
 
 
 def links(experiment_id: str, run_ids: list[str]) -> dict[str, str]:

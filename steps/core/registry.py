@@ -1,5 +1,6 @@
 """Evaluated candidates as model versions, and the aliases that move between them."""
 
+import json
 import warnings
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -10,11 +11,21 @@ from mlflow.entities import Run
 from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
 
+from llm_models.errors import InputError
 from steps.core import tracking
 from steps.core.dataset import Dataset
 from steps.core.hashing import sha256_of
 
-EVIDENCE = ("fingerprint", "settings", "dataset_sha256", "judge_hash", "scorers_hash", "price_hash")
+EVIDENCE = (  # tags of a run; equal ones prove the same
+    "fingerprint",
+    "settings",
+    "dataset_sha256",
+    "judge_hash",
+    "scorers_hash",
+    "price_hash",
+    "answers_sha256",
+)
+VERSIONS_TAG = "mlflow.modelVersions"
 STAGES = {"staging": "Staging", "production": "Production"}
 
 
@@ -58,6 +69,22 @@ def latest_evidence(
     return found
 
 
+def require_evidence(
+    client: MlflowClient, experiment_id: str, dataset: Dataset, candidates: list[str], spec: str
+) -> list[Evidence]:
+    """The same. Raises InputError where there is none, or, unless `spec` is "available", one is
+    missing.
+    """
+    found = latest_evidence(client, experiment_id, dataset, candidates)
+    missing = set(candidates) - {one.candidate for one in found}
+    if not found or (missing and spec.strip() != "available"):
+        raise InputError(
+            f"not evaluated on {dataset.name}: {', '.join(sorted(missing))}. "
+            "Run `mlflow run . -e evaluate` with the same data and limit first."
+        )
+    return found
+
+
 def ensure_registered(client: MlflowClient, evidence: Evidence) -> tuple[ModelVersion, bool]:
     """The version made from this evidence, and whether it was made just now."""
     name = evidence.tags["registered_name"]
@@ -76,7 +103,7 @@ def _create(
     if not client.search_registered_models(f"name = '{name}'"):
         client.create_registered_model(name, description="Candidates of LLMFlowLab; see its tags.")
     model_id, run_id = evidence.tags["model_id"], evidence.run.info.run_id
-    return client.create_model_version(
+    made = client.create_model_version(
         name,
         source=f"models:/{model_id}",
         run_id=run_id,
@@ -84,18 +111,22 @@ def _create(
         description=describe(evidence),
         model_id=model_id,
     )
+    _link(client, model_id, made)
+    return made
+
+
+def _link(client: MlflowClient, model_id: str, version: ModelVersion) -> None:
+    """Let the logged model's page lead to its versions; on SQLite MLflow leaves that out."""
+    held = json.loads(client.get_logged_model(model_id).tags.get(VERSIONS_TAG, "[]"))
+    link = {"name": version.name, "version": version.version}
+    if link not in held:
+        client.set_logged_model_tags(model_id, {VERSIONS_TAG: json.dumps([*held, link])})
 
 
 def find_version(client: MlflowClient, name: str, evidence: Evidence) -> ModelVersion | None:
     """The version made from this evidence, or None."""
     found = client.search_model_versions(f"name = '{name}' AND tags.evidence = '{evidence.key}'")
     return found[0] if found else None
-
-
-def versions(client: MlflowClient, name: str) -> list[ModelVersion]:
-    """All versions of a registered model, newest first, with their aliases."""
-    found = client.search_model_versions(f"name = '{name}'")
-    return sorted(found, key=lambda version: -int(version.version))
 
 
 def describe(evidence: Evidence) -> str:

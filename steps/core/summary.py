@@ -4,13 +4,19 @@ from array import array
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from hashlib import sha256
+from typing import Any
 
 import numpy as np
 
+from llm_models.errors import KINDS
 from llm_models.schema import ANSWERED, Completion
+from steps.core.hashing import canonical
 from steps.core.runner import Answer
 from steps.core.scorers import Failure, Score
 from steps.core.statistics.intervals import mean_interval
+
+TOKENS = ("input_tokens", "output_tokens", "thinking_tokens", "total_tokens")
 
 
 @dataclass
@@ -80,6 +86,7 @@ class Summary:
     retry_s: float = 0.0  # never inside a call's latency
     waited_s: float = 0.0
     spent: Total = field(default_factory=Total)
+    answers: Any = field(default_factory=sha256)  # of every outcome, in the order of the rows
 
     @property
     def rows(self) -> int:
@@ -105,6 +112,8 @@ class Summary:
         completion = answer.completion
         self.statuses[completion.status] += 1
         self.reused += answer.reused
+        outcome = [*answer.place, completion.status, completion.text]
+        self.answers.update(canonical(outcome).encode("utf-8", "surrogatepass"))
         self.retries += completion.attempts - 1
         self.retry_s += completion.retry_s
         self.waited_s += answer.waited_s
@@ -112,6 +121,9 @@ class Summary:
             self.hints[completion.hint] += 1
         self.totals["cost"].add(completion.cost_usd)
         self.spent.add(0.0 if answer.reused else completion.cost_usd)
+        if completion.answered or KINDS[completion.error_kind or "empty"].billable:
+            for name in TOKENS:
+                self.totals[name].add(getattr(completion.usage, name))
         if completion.answered:
             self._add_answer(completion, language)
         for name in missed:
@@ -123,8 +135,6 @@ class Summary:
         if completion.latency_s is not None:
             self.latencies.append(completion.latency_s)
         usage = completion.usage
-        for name in ("input_tokens", "output_tokens", "thinking_tokens", "total_tokens"):
-            self.totals[name].add(getattr(usage, name))
         if usage.output_tokens is not None and completion.timing.generation_s:
             self.totals["timed_tokens"].add(usage.output_tokens)
             self.totals["generation_s"].add(completion.timing.generation_s)
@@ -160,7 +170,7 @@ class Summary:
             "rows_of_unknown_cost": self.totals["cost"].unknown,
             "tokens_per_second": tokens / speed if tokens and speed else None,
         }
-        for name in ("input_tokens", "output_tokens", "thinking_tokens", "total_tokens"):
+        for name in TOKENS:
             told[name] = self.totals[name].value()
         told |= self._latency()
         told |= {f"status/{name}": n for name, n in self.statuses.items()}

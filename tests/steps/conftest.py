@@ -88,7 +88,7 @@ def client(experiment: str) -> MlflowClient:
 
 @pytest.fixture
 def write_config(tmp_path: Path) -> ConfigWriter:
-    """Writes a config of candidates (dicts; the least is filled in); keywords are its other keys."""
+    """Writes a config of candidates, filled in where needed; keywords are its other keys."""
 
     def write(*candidates: Mapping[str, Any], **rest: Any) -> Path:
         return config_in(tmp_path, *candidates, **rest)

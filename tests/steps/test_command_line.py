@@ -34,7 +34,8 @@ def server(experiment: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[OllamaS
 
 @pytest.fixture
 def config(write_config: ConfigWriter) -> Path:
-    return write_config({}, {"name": "two"})
+    gates = {"staging": [{"metric": "rows", "min": 1}]}
+    return write_config({}, {"name": "two"}, gates=gates)
 
 
 def refused(server: OllamaServer, step: str, config: Path, **options: Any) -> str:
@@ -48,21 +49,27 @@ def refused(server: OllamaServer, step: str, config: Path, **options: Any) -> st
     return done.output.partition("Error: ")[2].strip()
 
 
+WRONG: dict[str, tuple[dict[str, str], str]] = {
+    "option": ({"model": "one"}, "No such option"),
+    "name": ({"models": "nope"}, "unknown candidates: 'nope'; config.yaml has one, two"),
+    "typo": ({"models": "one,tow"}, "unknown candidates: 'tow' (did you mean 'two'?)"),
+    "no name": ({"models": " , "}, "unknown candidates: an empty list"),
+    "data": ({"data": "no-such-file.csv"}, "no-such-file.csv: no such file"),
+    "limit abc": ({"limit": "abc"}, "limit: 'abc' is not a whole number of at least 1"),
+    "limit 0": ({"limit": "0"}, "limit: '0' is not a whole number of at least 1"),
+}
+ASKED_WRONGLY: dict[str, tuple[dict[str, str], str]] = {
+    "cache": ({"cache": "never"}, "'never' is not one of"),
+    "trace": ({"trace": "some"}, "'some' is not one of"),
+    "retry_errors": ({"retry_errors": "maybe"}, "retry_errors: 'maybe' is neither true nor false"),
+    "repeats": ({"repeats": "0"}, "repeats: '0' is not a whole number of at least 1"),
+    "max_cost -1": ({"max_cost": "-1"}, "max_cost: '-1' is not a number of USD above 0"),
+    "max_cost nan": ({"max_cost": "nan"}, "max_cost: 'nan' is not a number of USD above 0"),
+}
+
+
 @pytest.mark.parametrize("step", STEPS)
-@pytest.mark.parametrize(
-    ("options", "message"),
-    [
-        ({"model": "one"}, "No such option"),
-        ({"models": "nope"}, "unknown candidates: 'nope'; config.yaml has one, two"),
-        ({"models": "one,tow"}, "unknown candidates: 'tow' (did you mean 'two'?)"),
-        ({"models": " , "}, "unknown candidates: an empty list"),
-        ({"data": "no-such-file.csv"}, "no-such-file.csv: no such file"),
-        ({"limit": "abc"}, "limit: 'abc' is not a whole number of at least 1"),
-        ({"limit": "0"}, "limit: '0' is not a whole number of at least 1"),
-        ({"limit": "-1"}, "limit: '-1' is not a whole number of at least 1"),
-    ],
-    ids=str,
-)
+@pytest.mark.parametrize(("options", "message"), WRONG.values(), ids=WRONG)
 def test_an_option_that_is_wrong_is_named(
     server: OllamaServer, config: Path, step: str, options: dict[str, str], message: str
 ) -> None:
@@ -70,18 +77,7 @@ def test_an_option_that_is_wrong_is_named(
 
 
 @pytest.mark.parametrize("step", ASKING)
-@pytest.mark.parametrize(
-    ("options", "message"),
-    [
-        ({"cache": "never"}, "'never' is not one of"),
-        ({"trace": "some"}, "'some' is not one of"),
-        ({"retry_errors": "maybe"}, "retry_errors: 'maybe' is neither true nor false"),
-        ({"repeats": "0"}, "repeats: '0' is not a whole number of at least 1"),
-        ({"max_cost": "-1"}, "max_cost: '-1' is not a number of USD above 0"),
-        ({"max_cost": "nan"}, "max_cost: 'nan' is not a number of USD above 0"),
-    ],
-    ids=str,
-)
+@pytest.mark.parametrize(("options", "message"), ASKED_WRONGLY.values(), ids=ASKED_WRONGLY)
 def test_a_way_of_asking_that_is_wrong_is_named(
     server: OllamaServer, config: Path, step: str, options: dict[str, str], message: str
 ) -> None:
@@ -89,9 +85,7 @@ def test_a_way_of_asking_that_is_wrong_is_named(
 
 
 @pytest.mark.parametrize("step", STEPS)
-def test_a_config_that_is_missing_is_named(
-    server: OllamaServer, tmp_path: Path, step: str
-) -> None:
+def test_a_config_that_is_missing_is_named(server: OllamaServer, tmp_path: Path, step: str) -> None:
     told = refused(server, step, tmp_path / "absent.yaml")
     assert told.startswith(f"{tmp_path}/absent.yaml: No such file")
     assert "\n" not in told
@@ -132,8 +126,6 @@ def test_a_candidate_that_cannot_be_asked_is_told_with_the_remedy(
 def test_a_step_that_needs_an_evaluation_says_which_command_makes_one(
     server: OllamaServer, client: MlflowClient, experiment: str, config: Path, step: str
 ) -> None:
-    gates = {"staging": [{"metric": "rows", "min": 1}]}
-    config.write_text(config.read_text().replace("}]}", f'}}], "gates": {gates}}}'))
     assert "`mlflow run . -e evaluate`" in refused(server, step, config)
     (run,) = client.search_runs([experiment])
     assert (run.data.tags["step"], run.info.status) == (step, "FAILED")

@@ -171,7 +171,7 @@ def test_available_takes_who_answers_and_tells_one_line_for_each_other(
 def test_who_was_chosen_by_name_must_answer(
     server: OllamaServer, write_config: ConfigWriter, spec: str
 ) -> None:
-    with pytest.raises(InputError, match="cloud skipped: .*GEMINI_API_KEY") as caught:
+    with pytest.raises(InputError, match=r"cloud skipped: .*GEMINI_API_KEY") as caught:
         resolve_all(load(write_config({}, GEMINI)), spec)
     assert "one skipped" not in str(caught.value)
 

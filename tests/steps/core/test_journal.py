@@ -145,6 +145,16 @@ def test_a_file_that_is_no_journal_is_told_and_left_as_it_is(
     assert path.read_bytes() == before
 
 
+def test_a_database_of_others_is_not_kept_locked(path: Path) -> None:
+    path.parent.mkdir()
+    foreign(path)
+    with pytest.raises(JournalError) as caught:
+        Journal(path)
+    assert caught.value  # whoever keeps the error keeps the connection that it was raised from
+    with sqlite3.connect(path, timeout=0) as other:
+        assert other.execute("DELETE FROM answers").rowcount == 1
+
+
 @pytest.mark.parametrize("spoil", [Path.mkdir, Path.touch])
 def test_a_path_that_cannot_hold_a_file_is_told(
     tmp_path: Path, spoil: Callable[[Path], None]

@@ -83,7 +83,9 @@ def test_a_model_that_did_not_finish_is_named_with_the_reason_everywhere() -> No
 @pytest.mark.parametrize("name", HOSTILE.values(), ids=HOSTILE)
 def test_html_shows_a_hostile_name_as_text(name: str) -> None:
     plain = Page(Board("t", [line(model="m")]).html({})).tags
-    page = Page(Board(name, [line(model=name, failure=name)]).html({name: "http://x.test/?a=1&b=2"}))
+    page = Page(
+        Board(name, [line(model=name, failure=name)]).html({name: "http://x.test/?a=1&b=2"})
+    )
     assert page.cells[1] == name
     assert page.tags - plain <= {"ul", "li", "a", "h2", "p"}
     assert page.links == ["http://x.test/?a=1&b=2"]

@@ -128,4 +128,3 @@ def test_an_alias_and_its_stage_move_to_one_version_at_a_time(
     registry.move_alias(client, old, "production")
     assert registry.holder(client, registered_name, "staging").version == new.version
     assert client.get_model_version(registered_name, old.version).current_stage == "Production"
-

@@ -24,7 +24,7 @@ TEXTS = {
     "empty": "",
     "blanks": "  a\t ",
     "lines": "one\ntwo\r\nthree\rfour\u2028five\n",
-    "quotes": 'a "b", \'c\'; d\\',
+    "quotes": "a \"b\", 'c'; d\\",
     "formula": '=HYPERLINK("http://x.test")',
     "plus": "+1",
     "emoji": "😀 👩‍👩‍👧 e\u0301 é ñ 日本",

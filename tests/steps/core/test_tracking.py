@@ -156,25 +156,17 @@ def test_traces_are_counted_by_run(client: MlflowClient, experiment: str) -> Non
     assert counts == [3, 0]
 
 
-def test_one_at_a_time_holds_what_is_exclusive(experiment: str) -> None:
-    events: list[str] = []
-    together = threading.Barrier(2)
+def test_what_is_exclusive_waits_until_it_is_free(experiment: str) -> None:
+    entered = threading.Event()
 
-    def work(name: str) -> None:
-        together.wait(20)
-        for _ in range(50):
-            with tracking.exclusive("test"):
-                events.append(name)
-                threading.Event().wait(0)  # lets the other thread run
-                events.append(name)
+    def enter() -> None:
+        with tracking.exclusive("test"):
+            entered.set()
 
-    threads = [threading.Thread(target=work, args=(name,)) for name in "ab"]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert events[0::2] == events[1::2]
-    assert len(events) == 200
+    with tracking.exclusive("test"):
+        threading.Thread(target=enter).start()
+        assert not entered.wait(0.2)
+    assert entered.wait(20)
 
 
 def test_what_is_exclusive_is_so_by_name_and_ends_with_an_error(experiment: str) -> None:
