@@ -18,7 +18,7 @@ from llm_models.cost import cost_usd
 from llm_models.errors import KINDS, CallError, InputError
 from llm_models.schema import Chunk, Completion, ModelConfig, Request, Timing, Usage
 
-Observe = Callable[[CallError | None, float], None]
+Observe = Callable[[CallError | None, float, float | None], None]
 FIRST_WAIT_S = 0.5
 LONGEST_WAIT_S = 30.0
 MAX_ATTEMPTS = 6
@@ -101,8 +101,8 @@ class Provider(ABC):
     def complete(self, request: Request, observe: Observe | None = None) -> Completion:
         """Ask until there is an answer, a permanent failure or no time left; never raises.
 
-        `observe` is told of every single attempt: its failure, if any, and when it began
-        (monotonic seconds).
+        `observe` is told of every single attempt: its failure, if any, when it began (monotonic
+        seconds) and what it cost (USD; None is unknown).
         """
         started = time.perf_counter()
         spent: float | None = 0.0
@@ -111,7 +111,7 @@ class Provider(ABC):
             outcome, failure = self._attempt(request)
             elapsed = time.perf_counter() - started
             if observe:
-                observe(failure, began)
+                observe(failure, began, outcome.cost_usd)
             spent = _add(spent, outcome.cost_usd)
             wait = self._wait(failure, attempt, elapsed)
             if wait is None or self.stopped.wait(wait):

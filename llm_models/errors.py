@@ -41,7 +41,8 @@ KINDS: dict[str, Kind] = {
     "bad_response": Kind(http=502, retry=True, billable=True),
     "server_error": Kind(http=502, retry=True),
     "model_load_failed": Kind(http=503, fatal=True),
-    "busy": Kind(http=503, retry=True),
+    "busy": Kind(http=503, retry=True),  # its queue is full: ask less at once
+    "overloaded": Kind(http=503, retry=True),  # by others: asking less would not help
     "unreachable": Kind(http=503, retry=True),
     "timeout": Kind(http=504, retry=True, billable=True),
 }

@@ -36,7 +36,7 @@ _STATUSES = {
     "NOT_FOUND": "model_not_found",
     "RESOURCE_EXHAUSTED": "rate_limited",
     "ABORTED": "server_error",
-    "UNAVAILABLE": "busy",
+    "UNAVAILABLE": "overloaded",
     "DEADLINE_EXCEEDED": "timeout",
 }
 _CODES = {
@@ -47,7 +47,7 @@ _CODES = {
     408: "timeout",
     413: "context_overflow",
     429: "rate_limited",
-    503: "busy",
+    503: "overloaded",
     504: "timeout",
 }
 _REMEDIES = {

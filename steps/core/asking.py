@@ -19,6 +19,7 @@ from steps.core.estimate import estimate, worst_usd
 from steps.core.limits import Budget, Limit, Pace
 
 GRACE_S = 5.0  # what calls in flight are given once a run is stopped
+UNWRITTEN = 2  # answers, for each call that may be in flight, that may wait to be written
 IDLE_S = 0.2  # how often a thread that waits looks whether the run was stopped
 
 
@@ -50,7 +51,9 @@ class _Turn:
 
 
 class Asking:
-    """`write` gets every group of answers, from one thread; `stop` is told why to stop."""
+    """`write` gets every group of answers, from one thread; `see` every outcome, at once, from
+    the thread that called, before another row is begun; `stop` is told why to stop.
+    """
 
     def __init__(
         self,
@@ -60,14 +63,16 @@ class Asking:
         budget: Budget,
         *,
         write: Callable[[list[Asked]], None],
+        see: Callable[[Completion], None],
         stop: Callable[[str], None],
     ) -> None:
         self.ready, self.limit, self.pace, self.budget = ready, limit, pace, budget
-        self._write, self._stop = write, stop
+        self._write, self._see, self._stop = write, see, stop
         self._turns: queue.SimpleQueue[_Turn | None] = queue.SimpleQueue()
         self._arrived: queue.SimpleQueue[Asked | None] = queue.SimpleQueue()
         self._changed = threading.Condition()
-        self._in_flight = 0
+        self._in_flight = 0  # calls
+        self._unwritten = 0  # calls, and answers that are not durable yet
 
     @property
     def stopped(self) -> bool:
@@ -85,6 +90,7 @@ class Asking:
                 break
             with self._changed:
                 self._in_flight += 1
+                self._unwritten += 1
             self._turns.put(turn)
         for _ in range(workers):
             self._turns.put(None)
@@ -115,11 +121,18 @@ class Asking:
         return None
 
     def _slot(self) -> bool:
-        """Whether one more call may be in flight; waits a little where not."""
+        """Whether one more call may be in flight; waits a little where not.
+
+        Answers may not pile up before a journal that is slow, or full: they are paid for.
+        """
         with self._changed:
-            if self._in_flight >= self.limit.current:
+            if not self._free():
                 self._changed.wait(IDLE_S)
-            return self._in_flight < self.limit.current
+            return self._free()
+
+    def _free(self) -> bool:
+        most = self.limit.current
+        return self._in_flight < most and self._unwritten < UNWRITTEN * most
 
     def _afford(self, worst: float) -> bool:
         """Reserve the worst case; calls in flight may yet turn out cheaper than theirs."""
@@ -129,11 +142,15 @@ class Asking:
             if self._in_flight:
                 self._changed.wait(IDLE_S)
                 return False
+        self.broke(worst)
+        return False
+
+    def broke(self, worst: float) -> None:
+        """Stop: a call that costs so much at the most would cross the cap."""
         self._stop(
             f"max_cost: {self.budget.spent:.4f} USD are spent, and the next call may cost "
             f"{worst:.4f}, which would cross {self.budget.most:g}; raise max_cost to go on"
         )
-        return False
 
     def _work(self) -> None:
         while (turn := self._turns.get()) is not None:
@@ -141,7 +158,7 @@ class Asking:
                 self.budget.settle(turn.worst_usd, 0.0)
             else:
                 asked = self._call(turn)
-                self.budget.settle(turn.worst_usd, asked.completion.cost_usd)
+                self._see(asked.completion)
                 self._arrived.put(asked)
             with self._changed:
                 self._in_flight -= 1
@@ -151,16 +168,10 @@ class Asking:
         config, asked_at = self.ready.config, time.time()
         row = turn.task.rows[0]
         request = request_of(row.inputs, config.system, config.sampling, f"row {row.id}")
-        completion = self.ready.provider.complete(request, self._observe)
-        for _ in range(completion.attempts - 1):
-            self.pace.start(turn.tokens)
+        meter = _Meter(self, turn)
+        completion = self.ready.provider.complete(request, meter.observe)
+        meter.close()
         return Asked(turn.task, completion, asked_at, turn.waited_s)
-
-    def _observe(self, failure: CallError | None, started: float) -> None:
-        if failure is None:
-            self.limit.answered()
-        else:
-            self.limit.failed(failure, started)
 
     def _drained(self) -> bool:
         """Whether every call in flight has ended; a stopped run waits GRACE_S, no longer.
@@ -186,5 +197,35 @@ class Asking:
                     break
                 group.append(following)
             self._write(group)
+            with self._changed:
+                self._unwritten -= len(group)
+                self._changed.notify()
             if last:
                 return
+
+
+class _Meter:
+    """One row's attempts, as limits, pace and budget see them."""
+
+    def __init__(self, asking: Asking, turn: _Turn) -> None:
+        self._asking, self._turn = asking, turn
+        self._reserved = True
+
+    def observe(self, failure: CallError | None, began: float, cost: float | None) -> None:
+        """After an attempt that failed the next one needs room of its own."""
+        asking, worst = self._asking, self._turn.worst_usd
+        asking.budget.settle(worst, cost)
+        self._reserved = False
+        if failure is None:
+            asking.limit.answered()
+            return
+        asking.limit.failed(failure, began)
+        if failure.retry:
+            asking.pace.start(self._turn.tokens)
+            self._reserved = asking.budget.reserve(worst)
+            if not self._reserved:
+                asking.broke(worst)
+
+    def close(self) -> None:
+        if self._reserved:
+            self._asking.budget.settle(self._turn.worst_usd, 0.0)

@@ -13,7 +13,7 @@ import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from llm_models.errors import LabError
 from steps.core.hashing import sha256_of
@@ -21,6 +21,7 @@ from steps.core.hashing import sha256_of
 APPLICATION_ID = 0x4C4C4D46  # "LLMF": tells our files from other people's databases
 VERSION = 1
 PIECE = 500  # keys in one query
+POLL_S = 0.05  # between two looks at a lock that another process holds
 _MARKS = ("application_id", "user_version")
 _SCHEMA = (
     "CREATE TABLE IF NOT EXISTS answers (key TEXT PRIMARY KEY, fingerprint TEXT NOT NULL, "
@@ -122,9 +123,22 @@ class Journal:
                 yield key, json.loads(record)
 
     @contextmanager
-    def claim(self, fingerprint: str) -> Iterator[None]:
-        """Hold the right to ask this fingerprint; the kernel lets go when a process dies."""
-        path = self.path.with_name(f"{self.path.name}.{fingerprint[:16]}.lock")
+    def claim(self, name: str, give_up: threading.Event | None = None) -> Iterator[bool]:
+        """Hold what `name` names, such as the right to ask a fingerprint, against all others.
+
+        Yields False when `give_up` was set first. The kernel lets go when a process dies.
+        """
+        path = self.path.with_name(f"{self.path.name}.{name[:16]}.lock")
+        give_up = give_up or threading.Event()
         with path.open("w") as file:
-            fcntl.flock(file, fcntl.LOCK_EX)
-            yield
+            while not (held := _try_lock(file)) and not give_up.wait(POLL_S):
+                pass
+            yield held
+
+
+def _try_lock(file: TextIO) -> bool:
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True

@@ -18,7 +18,7 @@ from steps.core.providers import provider_class
 from steps.core.scorers import Failure
 
 GONE_AFTER = 5  # failures in a row for one of these reasons: the judge is gone for other rows too
-TRANSPORT = ("unreachable", "timeout", "busy", "rate_limited", "server_error")
+TRANSPORT = ("unreachable", "timeout", "busy", "overloaded", "rate_limited", "server_error")
 MAX_TOKENS = 4096  # of a reply, thinking included
 SCHEMA = {
     "type": "object",

@@ -7,14 +7,14 @@ server waiting, and sees an answer only once it is durable.
 import queue
 import threading
 from collections.abc import Iterable, Iterator
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from llm_models.cost import cost_usd
 from llm_models.errors import KINDS, CallError
 from llm_models.schema import ANSWERED, Completion
-from steps.core.asking import Asked, Asking, Task
+from steps.core.asking import IDLE_S, Asked, Asking, Task
 from steps.core.candidates import Ready
 from steps.core.cli import Cache
 from steps.core.dataset import Row
@@ -67,6 +67,7 @@ class Run:
         most = self.ready.config.concurrency
         self.limit = Limit(self.ready.provider.parallel(most), most)
         self._health = Health(self.total, self.policy.max_error_rate)
+        self._watching = threading.Lock()
         self._durable: queue.SimpleQueue[Answer | BaseException | None] = queue.SimpleQueue()
         name = self.ready.candidate.name
         self._thread = threading.Thread(target=self._ask_all, name=name, daemon=True)
@@ -102,10 +103,9 @@ class Run:
             yield item
 
     def _ask_all(self) -> None:
-        alone = self.policy.cache != "off"
         try:
-            with self.journal.claim(self.ready.fingerprint) if alone else nullcontext():
-                todo = self._read_journal()
+            with self._claim() as held:
+                todo = self._read_journal() if held else []
                 if todo and self.stopped is None:
                     self._ask(todo)
         except BaseException as error:  # handed to the consumer, which raises it
@@ -113,10 +113,19 @@ class Run:
         finally:
             self._durable.put(None)
 
+    def _claim(self) -> AbstractContextManager[bool]:
+        """The sole right to ask this fingerprint; False when stopped while another has it."""
+        if self.policy.cache == "off":
+            return nullcontext(True)
+        return self.journal.claim(self.ready.fingerprint, self.ready.provider.stopped)
+
     def _ask(self, todo: list[Task]) -> None:
-        self._warm_up()
+        warming = threading.Thread(target=self._warm_up, daemon=True)
+        warming.start()  # a thread, because loading takes minutes and a stop must not wait for it
+        while warming.is_alive() and not self.ready.provider.stopped.is_set():
+            warming.join(IDLE_S)
         limits = (self.limit, self.pace, self.budget)
-        Asking(self.ready, *limits, write=self._write, stop=self.stop).ask(todo)
+        Asking(self.ready, *limits, write=self._write, see=self._watch, stop=self.stop).ask(todo)
 
     def _warm_up(self) -> None:
         try:
@@ -137,7 +146,7 @@ class Run:
 
     def _reuse(self, task: Task, record: dict[str, Any]) -> None:
         completion = Completion.from_record(record)
-        if record["price_hash"] != self.ready.price_hash:
+        if record["price_hash"] != self.ready.price_hash and _billed(completion):
             price = self.ready.config.price
             cost = cost_usd(price, completion.usage, completion.latency_s)
             completion = replace(completion, cost_usd=cost)
@@ -166,8 +175,18 @@ class Run:
                 row, asked.completion, asked.asked_at, twin > 0, task.repeat, asked.waited_s
             )
             self._durable.put(answer)
-        if found := self._health.see(asked.completion):
+
+    def _watch(self, completion: Completion) -> None:
+        with self._watching:
+            found = self._health.see(completion)
+        if found:
             self.stop(found.reason)
+
+
+def _billed(completion: Completion) -> bool:
+    """Whether a price has any say in what this call cost."""
+    kind = completion.error_kind
+    return kind is None or KINDS[kind].billable
 
 
 def sort_out(

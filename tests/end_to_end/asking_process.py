@@ -1,4 +1,4 @@
-"""A command without MLflow, for tests that start dozens: resolve, ask every row, tell the answers."""
+"""A command without MLflow, of which a test can start dozens: resolve, ask, tell the answers."""
 
 import json
 import os

@@ -1,5 +1,6 @@
 """`kill -9` at any moment, then the same command: what was answered is never asked again."""
 
+import itertools
 import json
 import multiprocessing
 import random
@@ -10,47 +11,46 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from multiprocessing.process import BaseProcess
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from steps.core.journal import Journal, answer_key
 from tests.end_to_end.asking_process import ask, rows, run
-from tests.servers.ollama import OllamaServer, Reply, Seen
+from tests.servers.ollama import OllamaServer, Reply, Seen, ending
 
 ROWS, KILLS = 300, 24
 SECONDS = 30  # for what takes a moment: only a test that fails waits so long
 Ask = Callable[[str], BaseProcess]
-Asked = Counter[tuple[str, str]]  # (who, prompt)
 
 
 class AlarmServer(OllamaServer):
-    """Sets `reached` at the n-th request from now, of whatever kind."""
+    """Sets `reached` when a request comes that is waited for."""
 
     def __init__(self) -> None:
-        self.reached, self._left = threading.Event(), -1
+        self.reached = threading.Event()
+        self._wanted: Callable[[Seen], bool] = lambda seen: False
         super().__init__(latency_s=0.002)
 
-    def alarm_at(self, number: int) -> None:
-        self.reached.clear()
-        self._left = number
+    def alarm(self, wanted: Callable[[Seen], bool]) -> None:
+        with self._lock:
+            self.reached.clear()
+            self._wanted = wanted
 
     def see(self, seen: Seen) -> Reply:
         with self._lock:
-            self._left -= 1
-            if self._left == 0:
+            if self._wanted(seen):
                 self.reached.set()
         return super().see(seen)
 
-    def asked(self) -> Asked:
-        """Without the request that a kill cut off before its body."""
+    def asked(self) -> Counter[tuple[str, str]]:
+        """How often who sent which prompt, less what a kill cut off before its body."""
         sent = [seen for seen in list(self.requests) if seen.path == "/api/chat"]
         chats = [seen for seen in sent if seen.body]
-        return Counter((_name(seen), seen.body["messages"][-1]["content"]) for seen in chats)
+        return Counter((name_of(seen), seen.body["messages"][-1]["content"]) for seen in chats)
 
 
-def _name(seen: Seen) -> str:
-    return seen.headers["Authorization"].removeprefix("Bearer ")
+def name_of(seen: Seen) -> str:
+    return seen.headers.get("Authorization", "").removeprefix("Bearer ")
 
 
 @pytest.fixture
@@ -100,7 +100,8 @@ def test_no_kill_makes_an_answered_row_be_asked_again(
 ) -> None:
     drawn, kept = random.Random(3), []
     for number in range(KILLS):
-        server.alarm_at(drawn.randint(1, 24))  # 3 of them come before the first question
+        left = itertools.count(drawn.randint(1, 24), -1)  # two come before the first question
+        server.alarm(lambda seen, left=left: next(left) == 1)
         process = start(f"k{number}")
         assert server.reached.wait(SECONDS)
         process.kill()
@@ -123,3 +124,43 @@ def test_no_kill_makes_an_answered_row_be_asked_again(
     assert len(told[0]) == ROWS
     with sqlite3.connect(tmp_path / "shared" / "journal.sqlite") as journal:
         assert journal.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+
+
+def two(server: AlarmServer, start: Ask) -> tuple[BaseProcess, BaseProcess, threading.Event]:
+    """One process in the middle of its calls until the event is set, and one beside it."""
+    both_there = threading.Event()
+    server.fault(Reply(body=ending("Paris"), hold=both_there))
+    server.alarm(lambda seen: seen.path == "/api/chat")
+    first = start("first")
+    assert server.reached.wait(SECONDS)
+    server.alarm(lambda seen: name_of(seen) == "second")
+    second = start("second")
+    assert server.reached.wait(SECONDS)
+    return first, second, both_there
+
+
+def test_two_processes_on_one_journal_ask_every_row_once(
+    server: AlarmServer, start: Ask, tmp_path: Path
+) -> None:
+    first, second, both_there = two(server, start)
+    both_there.set()
+    assert [ended(first), ended(second)] == [0, 0]
+    assert Counter(prompt for _, prompt in server.asked().elements()) == {
+        row.inputs["prompt"]: 1 for row in rows(ROWS)
+    }
+    told = [json.loads((tmp_path / f"{n}.json").read_text()) for n in ("first", "second")]
+    assert told[0] == told[1]
+    assert told[0].keys() == {row.id for row in rows(ROWS)}
+
+
+def test_a_process_that_waits_goes_on_where_another_is_killed(
+    server: AlarmServer, start: Ask, tmp_path: Path
+) -> None:
+    first, second, both_there = two(server, start)
+    assert {name for name, _ in server.asked()} == {"first"}
+    first.kill()
+    both_there.set()
+    assert ended(second) == 0
+    told = json.loads((tmp_path / "second.json").read_text())
+    assert told.keys() == {row.id for row in rows(ROWS)}
+    assert set(server.asked().values()) == {1}

@@ -150,7 +150,8 @@ def test_every_attempt_is_observed(ollama_server: OllamaServer, ollama_model: An
     ollama_server.fault(BUSY, EMPTY)
     seen: list[tuple[str | None, float]] = []
 
-    def observe(failure: CallError | None, began: float) -> None:
+    def observe(failure: CallError | None, began: float, cost: float | None) -> None:
+        assert cost == 0  # a local model
         seen.append((failure and failure.kind, began))
 
     last = ollama_model().complete(HELLO, observe)

@@ -80,7 +80,7 @@ def test_a_broken_200_is_no_answer_and_is_asked_again(
 
     gemini_server.fault(broken)
     failures: list[Any] = []
-    completion = model.complete(HELLO, lambda failure, _: failures.append(failure))
+    completion = model.complete(HELLO, lambda failure, *_: failures.append(failure))
     assert [failure and failure.kind for failure in failures] == [kind, None]
     assert (completion.status, completion.attempts) == ("ok", 2)
 

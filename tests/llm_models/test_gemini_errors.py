@@ -104,7 +104,7 @@ REFUSALS: dict[str, tuple[int, Any, str, str]] = {
         "CallsPerDay",
     ),
     "internal": (500, error(500, "INTERNAL", "An internal error"), "server_error", "internal"),
-    "overloaded": (503, BUSY, "busy", "over}loaded"),
+    "overloaded": (503, BUSY, "overloaded", "over}loaded"),
     "too slow": (504, error(504, "DEADLINE_EXCEEDED", "Deadline"), "timeout", "Deadline"),
     "HTML 404": (404, PAGE, "bad_response", "Not here ."),
     "HTML 502": (502, PAGE, "server_error", "Not here ."),

@@ -25,6 +25,7 @@ STATUS = {  # of every kind; MLflow's table has no 413, 422 and 502
     "server_error": (503, codes.TEMPORARILY_UNAVAILABLE),
     "model_load_failed": (503, codes.TEMPORARILY_UNAVAILABLE),
     "busy": (503, codes.TEMPORARILY_UNAVAILABLE),
+    "overloaded": (503, codes.TEMPORARILY_UNAVAILABLE),
     "unreachable": (503, codes.TEMPORARILY_UNAVAILABLE),
     "timeout": (504, codes.DEADLINE_EXCEEDED),
 }

@@ -3,6 +3,7 @@
 import random
 import threading
 import time
+from dataclasses import replace
 
 import pytest
 
@@ -99,6 +100,10 @@ def test_a_minute_later_there_is_room_again(monkeypatch: pytest.MonkeyPatch) -> 
     assert pace.wait_s(10) > 0
     monkeypatch.setattr(limits, "MINUTE", 0.0)
     assert pace.wait_s(10) == 0
+    monkeypatch.undo()
+    pace = replace(pace, requests_per_minute=None)
+    pace.start(6)
+    assert pace.wait_s(4) == 0  # the 10 tokens are forgotten with their call
 
 
 def test_without_limits_nothing_waits() -> None:

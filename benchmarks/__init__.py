@@ -1,0 +1,1 @@
+"""Speed and memory of the runner, run by hand: see README.md."""
