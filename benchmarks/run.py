@@ -5,6 +5,7 @@ python -m benchmarks.run [--only 'traced*'] [--repeat 3]
 
 import os
 import platform
+import signal
 import subprocess
 import sys
 import tempfile
@@ -86,6 +87,7 @@ def main(only: tuple[str, ...], repeat: int, listing: bool) -> None:
     if listing:
         click.echo("\n".join(dict.fromkeys(case.name for case in cases)))
         return
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("ended by SIGTERM"))  # leave nothing behind
     with tempfile.TemporaryDirectory(prefix="benchmark-bytecode-") as bytecode:
         os.environ["PYTHONPYCACHEPREFIX"] = bytecode  # what is measured never compiles
         failed = _measure_all([case for case in cases for _ in range(repeat)])

@@ -1,5 +1,6 @@
 """MLflow's environment variables, set before it is imported; what the user has set wins."""
 
+import gc
 import os
 from pathlib import Path
 
@@ -22,5 +23,8 @@ def prepare(root: Path | None = None) -> None:
     """Set the defaults; without a tracking URI, use `mlflow.db` in `root` (default: here)."""
     for name, value in DEFAULTS.items():
         os.environ.setdefault(name, value)
+    # Importing MLflow makes a million objects that all stay; looking for garbage among them costs
+    # half a second. `tracking.connect` turns the search on again.
+    gc.disable()
     database = (root or Path.cwd()).resolve() / "mlflow.db"
     os.environ.setdefault("MLFLOW_TRACKING_URI", f"sqlite:///{database}")

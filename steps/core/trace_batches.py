@@ -8,10 +8,22 @@ sampling, span processors and switch for tracing have no say in it.
 
 import json
 import time
+from typing import Any
 
-from mlflow.entities import Span, SpanLogLevel, SpanType, TraceData, TraceInfo
+from mlflow.entities import Assessment, Span, SpanLogLevel, SpanType, TraceData, TraceInfo
 from mlflow.entities.trace_location import TraceLocation
 from mlflow.entities.trace_state import TraceState
+from mlflow.store.tracking.sqlalchemy_store import (
+    PROMOTED_TRACE_METADATA_KEYS,
+    SqlAlchemyStore,
+    SqlAssessments,
+    SqlTraceInfo,
+    SqlTraceMetadata,
+    SqlTraceTag,
+    analytics_columns_from_metadata,
+    rollups_enabled,
+    validate_trace_name,
+)
 from mlflow.tracing.constant import (
     TRACE_SCHEMA_VERSION,
     TRACE_SCHEMA_VERSION_KEY,
@@ -66,12 +78,57 @@ class Batches:
             self.finish()
 
     def finish(self) -> None:
+        if type(self.store) is SqlAlchemyStore and not rollups_enabled():
+            start_together(self.store, self.infos)
+            self.infos = []
         while self.infos:
             self.store.start_trace(self.infos[0])
             del self.infos[0]
         self.store.log_spans(self.origin.experiment_id, self.spans)
         self.stored += len(self.spans)
         self.spans, self.size = [], 0
+
+
+def start_together(store: SqlAlchemyStore, infos: list[TraceInfo]) -> None:
+    """What SqlAlchemyStore.start_trace writes of new traces, all of them in one transaction."""
+    if not infos:
+        return
+    experiment = store.get_experiment(infos[0].experiment_id)
+    with store.ManagedSessionMaker(read_only=False) as session:
+        session.add_all([_rows_of(store, experiment, info) for info in infos])
+
+
+def _rows_of(store: SqlAlchemyStore, experiment: Any, info: TraceInfo) -> SqlTraceInfo:
+    trace_id, metadata = info.trace_id, dict(info.trace_metadata)
+    tags = {k: v for k, v in info.tags.items() if k != TraceTagKey.TRACE_NAME}
+    row = SqlTraceInfo(
+        request_id=trace_id,
+        experiment_id=info.experiment_id,
+        timestamp_ms=info.request_time,
+        execution_time_ms=info.execution_duration,
+        status=info.state.value,
+        request_preview=info.request_preview,
+        response_preview=info.response_preview,
+        trace_name=validate_trace_name(info.tags.get(TraceTagKey.TRACE_NAME)),
+        **analytics_columns_from_metadata(metadata),
+    )
+    kept = {k: v for k, v in metadata.items() if k not in PROMOTED_TRACE_METADATA_KEYS}
+    kept[TraceMetadataKey.TRACE_INFO_FINALIZED] = "true"
+    row.tags = [SqlTraceTag(request_id=trace_id, key=k, value=v) for k, v in tags.items()]
+    row.tags.append(store._get_trace_artifact_location_tag(experiment, trace_id))
+    row.request_metadata = [
+        SqlTraceMetadata(request_id=trace_id, key=k, value=v) for k, v in sorted(kept.items())
+    ]
+    row.assessments = [_assessment(assessment, info) for assessment in info.assessments]
+    return row
+
+
+def _assessment(assessment: Assessment, info: TraceInfo) -> SqlAssessments:
+    row = SqlAssessments.from_mlflow_entity(assessment)
+    row.trace_id = info.trace_id
+    row.experiment_id = int(str(info.experiment_id))
+    row.trace_timestamp_ms = info.request_time
+    return row
 
 
 def span_of(trace: RowTrace, origin: Origin) -> Span:

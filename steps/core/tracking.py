@@ -1,6 +1,7 @@
 """The MLflow calls that have traps, in one place: store, runs, inputs, metrics."""
 
 import fcntl
+import gc
 import hashlib
 import json
 import os
@@ -29,6 +30,8 @@ def connect() -> MlflowClient:
     with exclusive("store"):
         client = MlflowClient()
         client.search_experiments(max_results=1)  # creates and migrates the database
+    gc.freeze()  # see environment.prepare
+    gc.enable()
     return client
 
 
