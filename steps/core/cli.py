@@ -106,6 +106,12 @@ def _guarded(function: Callable[..., Any]) -> Callable[..., Any]:
             code = function(**options)
         except LabError as error:
             raise click.ClickException(str(error)) from None
+        except BrokenPipeError:
+            raise  # the reader of our output has gone: click ends quietly
+        except OSError as error:  # a full disk, a store that is read-only
+            raise click.ClickException(
+                f"{scrub(str(error))}. What was answered is kept: mend that and run it again."
+            ) from error
         except KeyboardInterrupt:
             click.echo(f"\nInterrupted. Everything answered is kept; go on with:\n  {again()}")
             sys.exit(INTERRUPTED)

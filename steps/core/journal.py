@@ -86,7 +86,8 @@ class Journal:
         return int(self._db.execute(f"PRAGMA {name}").fetchone()[0])
 
     def close(self) -> None:
-        self._db.close()
+        with self._lock:  # SQLite crashes when it is closed under a writing thread
+            self._db.close()
 
     def write_answers(self, fingerprint: str, records: dict[str, dict[str, Any]]) -> None:
         """Write records by key in one durable transaction."""
@@ -102,8 +103,14 @@ class Journal:
         self._write("INSERT OR REPLACE INTO verdicts VALUES (?, ?, ?)", [row])
 
     def _write(self, statement: str, rows: list[tuple[Any, ...]]) -> None:
-        with self._lock, self._db:
-            self._db.executemany(statement, rows)
+        try:
+            with self._lock, self._db:
+                self._db.executemany(statement, rows)
+        except sqlite3.Error as error:
+            raise JournalError(
+                f"{self.path} cannot be written ({error}). What it holds is kept: make room, or "
+                "name another file under `journal` in config.yaml, and run the command again."
+            ) from error
 
     def read_answers(self, keys: Iterable[str]) -> Iterator[tuple[str, dict[str, Any]]]:
         """(key, record) of the keys that are held, in no particular order."""

@@ -75,7 +75,14 @@ def asking_job(config: str, data: str, models: str, limit: str, asking: Asking) 
             groups.setdefault((one.config.provider, one.config.base_url), []).append(run)
         for group in groups.values():
             group[0].start()
-        yield Job(settings, dataset, journal, asking, list(groups.values()))
+        job = Job(settings, dataset, journal, asking, list(groups.values()))
+        try:
+            yield job
+        except BaseException:
+            job.stop()  # what is in flight is paid for: let it reach the journal
+            for run in job.runs:
+                run.wait()
+            raise
 
 
 def _check_scorers(config: Config) -> None:

@@ -94,6 +94,11 @@ class Run:
             self.stopped = Stop(reason, killed)
             self.ready.provider.stopped.set()
 
+    def wait(self) -> None:
+        """Wait until a stopped run has written what was in flight, or has given it up."""
+        if self._thread.ident:
+            self._thread.join()
+
     def __iter__(self) -> Iterator[Answer]:
         """Answers as they become durable, in any order. Raises what the asking raised."""
         while (item := self._durable.get()) is not None:

@@ -132,6 +132,7 @@ def test_time_spent_in_retries_and_queues_is_not_a_calls_own(
     ollama: OllamaServer, journal: Journal
 ) -> None:
     ollama.fault(*[Reply(503, {"error": "server busy"}, headers={"Retry-After": "0.15"})] * 2)
+    ollama.latency_s = 0.2  # of the answer, not of the refusals before it
     began = time.monotonic()
     (answer,) = finish(Run(resolved(ollama), questions(1), journal))
     elapsed = time.monotonic() - began
@@ -139,6 +140,7 @@ def test_time_spent_in_retries_and_queues_is_not_a_calls_own(
     assert outcome.attempts == 3
     assert outcome.retry_s >= 0.3
     assert outcome.latency_s is not None
+    assert outcome.latency_s >= 0.2
     assert answer.waited_s + outcome.retry_s + outcome.latency_s <= elapsed
 
 
