@@ -6,11 +6,13 @@ from dataclasses import dataclass, field
 
 from jinja2 import Environment, PackageLoader
 
+from llm_models.schema import ANSWERED
 from steps.core.evaluation import Result
 from steps.core.registry import Evidence
 from steps.core.tabular import markdown_table, plain_table, safe
 
 UNKNOWN = "–"
+COST_PER_1000 = "cost_per_1000_answers"  # USD; not logged, but derived where a board is made
 HEADLINES = (  # (metric, heading, format), in the order of the columns; absent ones are left out
     ("correctness/mean", "correctness", "{:.2f}"),
     ("safety/mean", "safety", "{:.2f}"),
@@ -26,6 +28,7 @@ HEADLINES = (  # (metric, heading, format), in the order of the columns; absent 
     ("tokens_per_second", "tokens/s", "{:.1f}"),
     ("total_tokens", "tokens", "{:.0f}"),
     ("total_cost_estimate", "cost (USD)", "{:.4f}"),
+    (COST_PER_1000, "USD per 1,000 answers", "{:.4f}"),
 )
 
 
@@ -50,14 +53,16 @@ class Line:
         return [self.candidate, self.model_name, f"{self.metrics.get('rows') or 0:.0f}", *told]
 
     def _cell(self, metric: str, shape: str) -> str:
-        """The value, with its 95 % interval where it has one."""
+        """The value, with its 95 % interval, and how much was scored where that is not all."""
         value = self.metrics.get(metric)
         if value is None:
             return UNKNOWN
         scorer = metric.removesuffix("/mean")
         low, high = (self.metrics.get(f"{scorer}/{end}") for end in ("ci_low", "ci_high"))
         interval = "" if low is None or high is None else f" [{low:.2f}, {high:.2f}]"
-        return shape.format(value) + interval
+        coverage = self.metrics.get(f"{scorer}/coverage")
+        scored = "" if coverage is None or coverage >= 1 else f", {coverage:.0%} scored"
+        return shape.format(value) + interval + scored
 
 
 @dataclass(frozen=True)
@@ -103,7 +108,14 @@ def board_of_results(
 ) -> Board:
     """The board of what a step has just measured."""
     lines = [
-        Line(r.ready.candidate.name, r.ready.config.model, r.run_id, r.metrics, r.failure, r.hints)
+        Line(
+            r.ready.candidate.name,
+            r.ready.config.model,
+            r.run_id,
+            _with_unit_cost(r.metrics),
+            r.failure,
+            r.hints,
+        )
         for r in results
     ]
     return Board(title, _ranked(lines, rank_by, lowest))
@@ -116,12 +128,20 @@ def board_of_evidence(title: str, evidence: Sequence[Evidence], rank_by: str) ->
             e.candidate,
             e.run.data.params["model_name"],
             e.run.info.run_id,
-            e.metrics,
+            _with_unit_cost(e.metrics),
             hints=json.loads(e.tags.get("hints", "{}")),
         )
         for e in evidence
     ]
     return Board(title, _ranked(lines, rank_by))
+
+
+def _with_unit_cost(metrics: Mapping[str, float | None]) -> dict[str, float | None]:
+    """Also what 1,000 answers cost; rows that failed are paid for, and are no answers."""
+    cost = metrics.get("total_cost_estimate")
+    answered = sum(metrics.get(f"status/{status}") or 0 for status in ANSWERED)
+    each = cost / answered * 1000 if cost is not None and answered else None
+    return dict(metrics) | {COST_PER_1000: each}
 
 
 def _ranked(lines: list[Line], rank_by: str, lowest: bool = False) -> list[Line]:

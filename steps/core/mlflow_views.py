@@ -2,12 +2,16 @@
 
 import json
 import os
+from collections.abc import Sequence
 from urllib.parse import quote, urlsplit, urlunsplit
 
 from mlflow import MlflowClient
 from mlflow.entities import Run
 
+from steps.core import comparison_text, report
+from steps.core.comparison import Comparison
 from steps.core.leaderboard import Board
+from steps.core.predictions import Predictions
 
 VIEW = "llmflowlab"
 CHARTS: tuple[tuple[str, str | tuple[str, str]], ...] = (  # (title, metric or pair of metrics)
@@ -55,6 +59,26 @@ def publish(client: MlflowClient, run: Run, board: Board) -> dict[str, str]:
     told = links(experiment_id, [line.run_id for line in board.lines])
     client.log_text(run_id, board.markdown(told), "leaderboard.md")
     client.log_text(run_id, board.html(told), "leaderboard.html")
+    preset_charts(client, experiment_id)
+    return told
+
+
+def publish_comparison(
+    client: MlflowClient,
+    run: Run,
+    board: Board,
+    comparison: Comparison,
+    models: Sequence[Predictions],
+) -> dict[str, str]:
+    """Log a comparison to a run as HTML, Markdown, JSON and images; return the links."""
+    run_id, experiment_id = run.info.run_id, run.info.experiment_id
+    told = links(experiment_id, [line.run_id for line in board.lines])
+    page = report.html(comparison, board, models, told)
+    client.log_text(run_id, page, "comparison.html")
+    client.log_text(run_id, comparison_text.markdown(comparison, board, told), "comparison.md")
+    client.log_text(run_id, comparison.json(), "comparison.json")
+    for name, image in report.images(comparison).items():
+        client.log_text(run_id, image, name)
     preset_charts(client, experiment_id)
     return told
 

@@ -1,10 +1,12 @@
 """Small tables for people: on a terminal and in Markdown."""
 
+import re
 from collections.abc import Sequence
 from html import escape
 
 from prettytable import PrettyTable, TableStyle
 
+_MARKUP = re.compile(r"([\\|`\[\]!*_~])")
 Cells = Sequence[Sequence[str]]
 
 
@@ -20,8 +22,8 @@ def markdown_table(headers: Sequence[str], rows: Cells) -> str:
 
 def safe(text: str) -> str:
     """Text that a model or a server wrote, as one line of Markdown without any markup."""
-    told = escape(" ".join(text.split())).replace("\\", "\\\\")
-    return told.replace("|", "\\|").replace("`", "\\`")
+    told = escape(" ".join(text.split()))
+    return _MARKUP.sub(r"\\\1", told).replace("@", "&#64;")  # a backslash stops no mention
 
 
 def _table(headers: Sequence[str], rows: Cells, style: TableStyle) -> str:

@@ -167,8 +167,11 @@ def test_compare_prints_and_logs_the_leaderboard(lab: Lab, client: MlflowClient)
     assert order[-1] in ("llama-poor", "baseline"), done.stdout
     run = client.search_runs(["0"], "tags.step = 'compare'")[0]
     assert {f.path for f in client.list_artifacts(run.info.run_id)} == {
-        "leaderboard.html",
-        "leaderboard.md",
+        "comparison.html",
+        "comparison.json",
+        "comparison.md",
+        "quality_against_cost.svg",
+        "quality_against_time.svg",
     }
     view = json.loads(client.get_experiment("0").tags["mlflow.sharedViewState.llmflowlab"])
     assert view["compareRunCharts"]

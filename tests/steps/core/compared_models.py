@@ -2,15 +2,17 @@
 
 import json
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from steps.core.comparison import Comparison, compared
-from steps.core.dataset import Dataset, Row
+from steps.core.dataset import Dataset
 from steps.core.leaderboard import Board, Line
 from steps.core.predictions import Predictions, prediction
 
 Given = float | bool | str | None  # a score; text is the error of a scorer; None: not answered
 ABSTAINED = "abstained"
+DATASET = Dataset(Path("questions.jsonl"), "questions", [], "f" * 64)
 
 
 def row(score: Given, scorer: str = "correctness", **fields: Any) -> dict[str, Any]:
@@ -52,14 +54,11 @@ def board_of(models: Sequence[Predictions], **metrics: Mapping[str, float]) -> B
     return Board("Leaderboard", [line(one, **metrics.get(one.candidate, {})) for one in models])
 
 
-def compare(models: Sequence[Predictions], baseline: str = "") -> Comparison:
-    return compared(dataset(), board_of(models), models, "correctness/mean", baseline)
-
-
-def dataset() -> Dataset:
-    from pathlib import Path
-
-    return Dataset(Path("questions.jsonl"), "questions", [Row("a", {}, {}, {})], "f" * 64)
+def compare(
+    models: Sequence[Predictions], baseline: str = "", board: Board | None = None
+) -> Comparison:
+    board = board or board_of(models)
+    return compared(DATASET, board, models, "correctness/mean", baseline)
 
 
 def tagged(**tags: str) -> str:

@@ -5,7 +5,7 @@ from html.parser import HTMLParser
 
 import pytest
 
-from steps.core.leaderboard import UNKNOWN, Board, Line, board_of_evidence
+from steps.core.leaderboard import COST_PER_1000, UNKNOWN, Board, Line, board_of_evidence
 from steps.core.registry import Evidence
 from tests.steps.conftest import CopyRun
 
@@ -103,3 +103,12 @@ def test_markdown_keeps_a_hostile_name_in_its_cell(name: str) -> None:
 def test_markdown_holds_no_html_of_a_model_or_a_server(name: str) -> None:
     board = Board("t", [line(model=name, failure=f"Ollama answered 500: {name}")])
     assert not re.search(r"<\w", board.markdown({}))
+
+
+def test_1000_answers_cost_what_all_rows_did_and_unknown_stays_unknown(copy_run: CopyRun) -> None:
+    counts = {"status/ok": 2, "status/truncated": 1, "status/error": 5}
+    known = Evidence(copy_run("good", **counts, total_cost_estimate=0.3))
+    unknown = Evidence(copy_run("poor", **counts | {"status/ok": 0, "status/truncated": 0}))
+    lines = {line.candidate: line for line in board_of_evidence("t", [known, unknown], "x").lines}
+    assert lines["good"].metrics[COST_PER_1000] == pytest.approx(100)
+    assert lines["poor"].metrics[COST_PER_1000] is None

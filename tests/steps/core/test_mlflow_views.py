@@ -1,15 +1,18 @@
 """Links open the right page of MLflow's UI, and what is logged beside them is well formed."""
 
 import json
+from html import unescape
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
+from xml.etree import ElementTree
 
 import pytest
 from mlflow import MlflowClient
 from mlflow.entities import Run
 
 from steps.core.leaderboard import Board, Line
-from steps.core.mlflow_views import CHARTS, links, publish, server_url
+from steps.core.mlflow_views import CHARTS, links, publish, publish_comparison, server_url
+from tests.steps.core.compared_models import board_of, compare, model
 
 RUNS = ["aa11", "bb22", "cc33"]
 
@@ -87,6 +90,26 @@ def test_the_board_is_logged_with_its_links(
         assert "Board of é" in text
     assert all(f"]({url})" in markdown for url in told.values())
     assert page.count("<a href=") == len(told) == 4
+
+
+def test_a_comparison_is_logged_as_page_text_data_and_images(
+    client: MlflowClient, run: Run, tmp_path: Path
+) -> None:
+    hostile = "<b>&\"'"
+    models = [model("a", [1, 0]), model(hostile, [1, 1])]
+    costs = {"cost_per_1000_answers": 1.0, "avg_inference_time": 2.0}
+    board = board_of(models, **dict.fromkeys(("a", hostile), costs))
+    told = publish_comparison(client, run, board, compare(models, board=board), models)
+    folder = Path(client.download_artifacts(run.info.run_id, "", str(tmp_path)))
+    assert json.loads((folder / "comparison.json").read_text("utf-8"))["baseline"] == "a"
+    for name in ("comparison.html", "comparison.md"):
+        text = (folder / name).read_text("utf-8")
+        assert all(url in unescape(text) for url in told.values())
+    images = sorted(folder.glob("*.svg"))
+    assert [path.stem for path in images] == ["quality_against_cost", "quality_against_time"]
+    for path in images:
+        root = ElementTree.parse(path).getroot()
+        assert {"a", hostile} <= {element.text for element in root.iter() if element.text}
 
 
 def test_the_link_to_the_charts_names_the_view_that_is_kept(

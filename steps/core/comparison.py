@@ -1,0 +1,113 @@
+"""What a comparison of models says, as plain data: comparison.json is this, and nothing else."""
+
+import json
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from functools import cached_property
+
+from llm_models.errors import InputError
+from steps.core.dataset import Dataset
+from steps.core.differences import LEVEL, Difference, differences
+from steps.core.flips import TURNS, Flip, flips, is_yes_no
+from steps.core.leaderboard import HEADLINES, Board, Line
+from steps.core.predictions import Predictions
+from steps.core.slices import Slice, slices
+
+MAX_FLIPS = 1000  # in comparison.json, which holds their texts
+_MEAN = "/mean"
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Models on one dataset against one of them, the baseline."""
+
+    dataset: str
+    dataset_sha256: str
+    rank_by: str
+    baseline: str
+    named: bool  # whether the user chose the baseline; else it is the best by rank_by
+    scorers: Sequence[str]  # the headline scorers, that of rank_by first
+    yes_no: Sequence[str]  # those of them that can flip: their scores are 0 or 1
+    models: Sequence[Line]  # best first
+    differences: Sequence[Difference]
+    flips: Sequence[Flip]  # right → wrong first
+    slices: Sequence[Slice]
+
+    def counts(self, scorer: str, candidate: str) -> tuple[int, int]:
+        """Flips (right → wrong, wrong → right)."""
+        lost, won = (self._turns[scorer, candidate, turn] for turn in TURNS)
+        return lost, won
+
+    @cached_property
+    def _turns(self) -> Counter[tuple[str, str, str]]:
+        return Counter((flip.scorer, flip.candidate, flip.turn) for flip in self.flips)
+
+    def flips_told(self) -> list[str]:
+        """One line for each yes/no scorer."""
+        names = {one.candidate for one in self.differences}
+        counts = {s: [self.counts(s, name) for name in names] for s in self.yes_no if names}
+        sums = {scorer: map(sum, zip(*pairs, strict=True)) for scorer, pairs in counts.items()}
+        return [
+            f"Flips by {scorer}: {lost} right → wrong, {won} wrong → right."
+            for scorer, (lost, won) in sums.items()
+        ]
+
+    def method(self) -> str:
+        """How to read the differences, in a sentence or two."""
+        over = "each model and the baseline" if self.named else "all pairs of models"
+        chosen = "" if self.named else f", chosen as the best by {self.rank_by}"
+        return (
+            f"Differences are model - baseline ({self.baseline}{chosen}), paired by row, with "
+            f"{LEVEL:.0%} intervals; rows that either side left unanswered are left out and never "
+            f"scored. p-values are Holm-corrected over {over}, scorer by scorer."
+        )
+
+    def json(self) -> str:
+        """Every number, unknown ones as null; of the flips, the first MAX_FLIPS."""
+        told = asdict(replace(self, flips=self.flips[:MAX_FLIPS]))
+        told["flips_left_out"] = max(len(self.flips) - MAX_FLIPS, 0)
+        for one, plain in zip(self.differences, told["differences"], strict=True):
+            lost, won = self.counts(one.scorer, one.candidate)
+            plain |= {"verdict": one.verdict, "words": one.words, "lost": lost, "won": won}
+        return json.dumps(told, ensure_ascii=False, allow_nan=False, indent=1)
+
+
+def compared(
+    dataset: Dataset, board: Board, models: Sequence[Predictions], rank_by: str, name: str
+) -> Comparison:
+    """`name` is the baseline's, or empty for the best of the board.
+
+    Raises InputError for a baseline that is not among the models.
+    """
+    baseline = _baseline(board, name)
+    chosen = headline_scorers(models, rank_by)
+    yes_no = [scorer for scorer in chosen if is_yes_no(models, scorer)]
+    return Comparison(
+        dataset=dataset.name,
+        dataset_sha256=dataset.sha256,
+        rank_by=rank_by,
+        baseline=baseline,
+        named=bool(name),
+        scorers=chosen,
+        yes_no=yes_no,
+        models=board.lines,
+        differences=differences(models, chosen, baseline, named=bool(name)),
+        flips=flips(models, yes_no, baseline),
+        slices=slices(models, chosen),
+    )
+
+
+def headline_scorers(models: Sequence[Predictions], rank_by: str) -> list[str]:
+    """Those of the leaderboard that scored anything, that of rank_by first."""
+    known = {name for model in models for name in model.scorers}
+    headlines = [m.removesuffix(_MEAN) for m, *_ in HEADLINES if m.endswith(_MEAN)]
+    wanted = dict.fromkeys([rank_by.removesuffix(_MEAN), *headlines])
+    return [name for name in wanted if name in known]
+
+
+def _baseline(board: Board, name: str) -> str:
+    names = [line.candidate for line in board.lines]
+    if name and name not in names:
+        raise InputError(f"baseline: '{name}' is not compared here; choose from {', '.join(names)}")
+    return name or names[0]
