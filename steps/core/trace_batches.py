@@ -95,14 +95,17 @@ def start_together(store: SqlAlchemyStore, infos: list[TraceInfo]) -> None:
         return
     experiment = store.get_experiment(infos[0].experiment_id)
     with store.ManagedSessionMaker(read_only=False) as session:
-        session.add_all([_rows_of(store, experiment, info) for info in infos])
+        session.bulk_save_objects([_trace_row(info) for info in infos])
+        session.bulk_save_objects([tag for i in infos for tag in _tags(store, experiment, i)])
+        session.bulk_save_objects([kept for info in infos for kept in _metadata(info)])
+        session.bulk_save_objects(
+            [_assessment(a, info) for info in infos for a in info.assessments]
+        )
 
 
-def _rows_of(store: SqlAlchemyStore, experiment: Any, info: TraceInfo) -> SqlTraceInfo:
-    trace_id, metadata = info.trace_id, dict(info.trace_metadata)
-    tags = {k: v for k, v in info.tags.items() if k != TraceTagKey.TRACE_NAME}
-    row = SqlTraceInfo(
-        request_id=trace_id,
+def _trace_row(info: TraceInfo) -> SqlTraceInfo:
+    return SqlTraceInfo(
+        request_id=info.trace_id,
         experiment_id=info.experiment_id,
         timestamp_ms=info.request_time,
         execution_time_ms=info.execution_duration,
@@ -110,17 +113,22 @@ def _rows_of(store: SqlAlchemyStore, experiment: Any, info: TraceInfo) -> SqlTra
         request_preview=info.request_preview,
         response_preview=info.response_preview,
         trace_name=validate_trace_name(info.tags.get(TraceTagKey.TRACE_NAME)),
-        **analytics_columns_from_metadata(metadata),
+        **analytics_columns_from_metadata(dict(info.trace_metadata)),
     )
-    kept = {k: v for k, v in metadata.items() if k not in PROMOTED_TRACE_METADATA_KEYS}
+
+
+def _tags(store: SqlAlchemyStore, experiment: Any, info: TraceInfo) -> list[SqlTraceTag]:
+    trace_id = info.trace_id
+    own = {key: value for key, value in info.tags.items() if key != TraceTagKey.TRACE_NAME}
+    tags = [SqlTraceTag(request_id=trace_id, key=k, value=v) for k, v in own.items()]
+    return [*tags, store._get_trace_artifact_location_tag(experiment, trace_id)]
+
+
+def _metadata(info: TraceInfo) -> list[SqlTraceMetadata]:
+    told = info.trace_metadata.items()
+    kept = {key: value for key, value in told if key not in PROMOTED_TRACE_METADATA_KEYS}
     kept[TraceMetadataKey.TRACE_INFO_FINALIZED] = "true"
-    row.tags = [SqlTraceTag(request_id=trace_id, key=k, value=v) for k, v in tags.items()]
-    row.tags.append(store._get_trace_artifact_location_tag(experiment, trace_id))
-    row.request_metadata = [
-        SqlTraceMetadata(request_id=trace_id, key=k, value=v) for k, v in sorted(kept.items())
-    ]
-    row.assessments = [_assessment(assessment, info) for assessment in info.assessments]
-    return row
+    return [SqlTraceMetadata(request_id=info.trace_id, key=k, value=v) for k, v in kept.items()]
 
 
 def _assessment(assessment: Assessment, info: TraceInfo) -> SqlAssessments:

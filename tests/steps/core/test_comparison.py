@@ -2,9 +2,11 @@
 
 import json
 import re
+from collections.abc import Mapping
 
 import pytest
 from mlflow import MlflowClient
+from mlflow.entities import Run
 
 from llm_models.errors import InputError
 from steps.core import comparison, comparison_text, predictions, report
@@ -60,8 +62,10 @@ def test_models_with_prices_of_their_own_are_compared(
     refuse_unlike([Evidence(copy_run("good")), Evidence(client.get_run(other))])
 
 
-def test_the_stored_table_is_read_back_with_its_scores(originals: dict[str, Evidence]) -> None:
-    found = predictions.read(MlflowClient(), Evidence(originals["poor"]))  # type: ignore[arg-type]
+def test_the_stored_table_is_read_back_with_its_scores(
+    client: MlflowClient, originals: Mapping[str, Run]
+) -> None:
+    found = predictions.read(client, Evidence(originals["poor"]))
     answers = {key: (one.status, one.scores["contains_facts"]) for key, one in found.rows.items()}
     assert answers == {("fr", 0): ("ok", 0.0), ("es", 0): ("ok", 1.0)}
     assert found.rows["fr", 0].rationales["contains_facts"] == "missing: Paris"
