@@ -12,6 +12,7 @@ import click
 
 from llm_models.errors import InputError, LabError, scrub
 from steps.core.environment import prepare
+from steps.core.verdict import Verdict
 
 QUESTIONS, PROMPTS = "questions.jsonl", "prompts.csv"  # the data a step takes by default
 INTERRUPTED = 130  # the exit code, as shells have it
@@ -74,10 +75,10 @@ class Asking:
 def step(function: Callable[..., Any]) -> click.Command:
     """A command with the common options.
 
-    What goes wrong is told in a sentence and exits 1; a value the function returns that is an int
-    is the exit code.
+    What goes wrong is told in a sentence and exits 1; a verdict that the function returns is the
+    last line and the exit code, and an int is the exit code.
     """
-    return click.command(help=function.__doc__)(_with(COMMON, _guarded(function)))
+    return _command(function, _with(COMMON, _guarded(function)))
 
 
 def asking_step(function: Callable[..., Any]) -> click.Command:
@@ -88,7 +89,23 @@ def asking_step(function: Callable[..., Any]) -> click.Command:
         own = {field.name: options.pop(field.name) for field in fields(Asking)}
         return function(**options, asking=Asking.parse(**own))
 
-    return click.command(help=function.__doc__)(_with((*COMMON, *ASKING), _guarded(call)))
+    return _command(function, _with((*COMMON, *ASKING), _guarded(call)))
+
+
+class _MistypedError(click.UsageError):
+    exit_code = 1  # click's own 2 would be the verdict of a gate
+
+
+class _Command(click.Command):
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        try:
+            return super().parse_args(ctx, args)
+        except click.UsageError as error:
+            raise _MistypedError(error.format_message(), ctx) from error
+
+
+def _command(function: Callable[..., Any], call: Callable[..., Any]) -> click.Command:
+    return click.command(cls=_Command, help=function.__doc__)(call)
 
 
 def _with(options: tuple[Any, ...], command: Callable[..., Any]) -> Callable[..., Any]:
@@ -119,6 +136,9 @@ def _guarded(function: Callable[..., Any]) -> Callable[..., Any]:
             if type(error).__module__.startswith("mlflow."):  # imported late: see pipeline.py
                 raise click.ClickException(f"MLflow: {scrub(str(error))}") from error
             raise
+        if isinstance(code, Verdict):
+            click.echo(code.line)
+            code = code.exit_code
         if isinstance(code, int):
             sys.exit(code)
 
