@@ -1,23 +1,26 @@
 """Which model is better, and whether the difference is real: the latest evaluation of each."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
-from steps.core.cli import QUESTIONS, row_limit, step
+from steps.core.cli import QUESTIONS, positive, row_limit, step
 from steps.core.config import choose, load
 from steps.core.dataset import load as load_dataset
+from steps.core.verdict import TAG, Verdict
 
-if TYPE_CHECKING:
-    from steps.core.comparison import Comparison
+MAX_LOSS = 0.1
 
 
-def compare(config: str, data: str, models: str, limit: str, baseline: str) -> "Comparison":
+def compare(
+    config: str, data: str, models: str, limit: str, *, baseline: str, max_loss: str, output: str
+) -> Verdict:
     """Print and log the leaderboard and every model against the baseline, paired by row.
 
-    `baseline` names a candidate; empty is the best by rank_by.
+    `baseline` names a candidate; empty is the best by rank_by, and nothing is decided. To pass, no
+    model may be worse, and the rows must rule out that one loses more than `max_loss` by rank_by.
     """
+    allowed = positive("max_loss", max_loss) or MAX_LOSS
     settings = load(Path(config))
     dataset = load_dataset(data or QUESTIONS, row_limit(limit))
     names = [candidate.name for candidate in choose(settings, models)]
@@ -37,19 +40,33 @@ def compare(config: str, data: str, models: str, limit: str, baseline: str) -> "
         title = f"Leaderboard on {dataset.name}, best {settings.rank_by} first"
         board = board_of_evidence(title, evidence, settings.rank_by)
         tables = [predictions.read(client, one) for one in evidence]
-        comparison = compared(dataset, board, tables, settings.rank_by, baseline)
-        links = mlflow_views.publish_comparison(client, run, board, comparison, tables)
+        comparison = compared(dataset, board, tables, settings.rank_by, baseline, max_loss=allowed)
+        links = mlflow_views.publish_comparison(
+            client, run, board, comparison, tables, output=Path(output) if output else None
+        )
+        tracking.set_tags(client, run.info.run_id, {TAG: comparison.verdict})
         click.echo(comparison_text.text(comparison, board))
         for name, url in links.items():
             click.echo(f"{name}: {url}")
-    return comparison
+    return comparison.verdict
 
 
 @step
 @click.option("--baseline", default="", help="What all are compared with; default: the best.")
-def main(config: str, data: str, models: str, limit: str, baseline: str) -> None:
-    """Compare the latest evaluations of the chosen candidates."""
-    compare(config, data, models, limit, baseline)
+@click.option(
+    "--max_loss",
+    default=str(MAX_LOSS),
+    show_default=True,
+    help="How much may be lost against a named baseline, in units of rank_by.",
+)
+@click.option("--output", default="", help="A folder that also gets the files.")
+def main(**options: str) -> Verdict:
+    """Compare the latest evaluations of the chosen candidates.
+
+    Exits 0 where no model is worse than the named baseline, 2 where one is, and 3 where the rows
+    cannot tell.
+    """
+    return compare(**options)
 
 
 if __name__ == "__main__":

@@ -69,7 +69,9 @@ class Asking:
         if retry_errors not in ("true", "false", ""):
             raise InputError(f"retry_errors: '{retry_errors}' is neither true nor false")
         times = whole_number("repeats", repeats) or 1
-        return cls(cache, retry_errors == "true", times, _dollars(max_cost), trace)
+        return cls(
+            cache, retry_errors == "true", times, positive("max_cost", max_cost, " of USD"), trace
+        )
 
 
 def step(function: Callable[..., Any]) -> click.Command:
@@ -175,7 +177,8 @@ def row_limit(text: str) -> int | None:
     return whole_number("limit", text)
 
 
-def _dollars(text: str) -> float | None:
+def positive(name: str, text: str, unit: str = "") -> float | None:
+    """The number in an option; empty is None. Raises InputError."""
     if not text:
         return None
     try:
@@ -183,5 +186,5 @@ def _dollars(text: str) -> float | None:
     except ValueError:
         value = 0.0
     if not 0 < value < float("inf"):
-        raise InputError(f"max_cost: '{text}' is not a number of USD above 0")
+        raise InputError(f"{name}: '{text}' is not a number{unit} above 0")
     return value

@@ -12,7 +12,9 @@ from steps.core.differences import LEVEL, Difference, differences
 from steps.core.flips import TURNS, Flip, flips, is_yes_no
 from steps.core.leaderboard import HEADLINES, Board, Line
 from steps.core.predictions import Predictions
+from steps.core.rulings import Ruling, ruling
 from steps.core.slices import Slice, slices
+from steps.core.verdict import Verdict, worst
 
 MAX_FLIPS = 1000  # in comparison.json, which holds their texts
 _MEAN = "/mean"
@@ -33,6 +35,31 @@ class Comparison:
     differences: Sequence[Difference]
     flips: Sequence[Flip]  # right → wrong first
     slices: Sequence[Slice]
+    max_loss: float  # that the rows must rule out, by rank_by and against a named baseline
+
+    @cached_property
+    def rulings(self) -> Sequence[Ruling]:
+        """On each model by each scorer; those by rank_by decide."""
+        return [
+            ruling(one, self.max_loss if self._decides(one) else None) for one in self.differences
+        ]
+
+    @property
+    def verdict(self) -> Verdict:
+        """The worst by rank_by; where no baseline was named, the comparison only informs."""
+        if not self.named:
+            return Verdict.PASS
+        return worst(one.verdict for one in self.rulings if self._decides(one))
+
+    def verdict_told(self) -> list[str]:
+        """Why; nothing where no baseline was named."""
+        if not self.named:
+            return []
+        told = [one.line for one in self.rulings if self._decides(one)]
+        return told or [f"no model was compared with {self.baseline} by {self.rank_by}"]
+
+    def _decides(self, one: Difference | Ruling) -> bool:
+        return self.named and one.scorer == self.rank_by.removesuffix(_MEAN)
 
     def counts(self, scorer: str, candidate: str) -> tuple[int, int]:
         """Flips (right → wrong, wrong → right)."""
@@ -66,6 +93,7 @@ class Comparison:
     def json(self) -> str:
         """Every number, unknown ones as null; of the flips, the first MAX_FLIPS."""
         told = asdict(replace(self, flips=self.flips[:MAX_FLIPS]))
+        told["verdict"], told["rulings"] = self.verdict, [asdict(one) for one in self.rulings]
         told["flips_left_out"] = max(len(self.flips) - MAX_FLIPS, 0)
         for one, plain in zip(self.differences, told["differences"], strict=True):
             lost, won = self.counts(one.scorer, one.candidate)
@@ -74,7 +102,13 @@ class Comparison:
 
 
 def compared(
-    dataset: Dataset, board: Board, models: Sequence[Predictions], rank_by: str, name: str
+    dataset: Dataset,
+    board: Board,
+    models: Sequence[Predictions],
+    rank_by: str,
+    name: str,
+    *,
+    max_loss: float,
 ) -> Comparison:
     """`name` is the baseline's, or empty for the best of the board.
 
@@ -95,6 +129,7 @@ def compared(
         differences=differences(models, chosen, baseline, named=bool(name)),
         flips=flips(models, yes_no, baseline),
         slices=slices(models, chosen),
+        max_loss=max_loss,
     )
 
 

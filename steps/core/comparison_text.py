@@ -24,7 +24,14 @@ def text(comparison: Comparison, board: Board) -> str:
     rows = [_cells(one) for one in comparison.differences]
     table = [plain_table(HEADERS, rows)] if rows else []
     return "\n".join(
-        [board.text(), "", *_introduction(comparison), *table, *comparison.flips_told()]
+        [
+            board.text(),
+            "",
+            *_introduction(comparison),
+            *table,
+            *comparison.flips_told(),
+            *comparison.verdict_told(),
+        ]
     )
 
 
@@ -34,7 +41,15 @@ def markdown(comparison: Comparison, board: Board, links: Mapping[str, str]) -> 
     if len(rows) > MAX_ROWS:
         table.append(f"{len(rows) - MAX_ROWS} more are in the page.\n")
     told = [safe(line) for line in _introduction(comparison)]
-    parts = [board.markdown(links), *told, "", *table, *comparison.flips_told(), ""]
+    parts = [
+        *_decided(comparison),
+        board.markdown(links),
+        *told,
+        "",
+        *table,
+        *comparison.flips_told(),
+        "",
+    ]
     return "\n".join([*parts, *_quotes(comparison.flips)])
 
 
@@ -78,6 +93,12 @@ def _introduction(comparison: Comparison) -> list[str]:
     if not comparison.differences:
         return ["One model, or none with scores: there is nothing to compare it with."]
     return [comparison.method()]
+
+
+def _decided(comparison: Comparison) -> list[str]:
+    """What a reviewer wants to know first; empty where no verdict was asked for."""
+    why = [f"- {safe(line)}" for line in comparison.verdict_told()]
+    return [f"**{comparison.verdict.line}**", "", *why, ""] if why else []
 
 
 def _quotes(flips: Sequence[Flip]) -> list[str]:

@@ -41,7 +41,7 @@ class Difference:
         if verdict == "not enough rows":
             return f"not enough rows: {self.paired.n if self.paired else 0} scored for both"
         if verdict == "no difference shown" and self.paired and needed and needed > self.paired.n:
-            return f"{verdict}; about {_rounded(needed):,} rows would be needed"
+            return f"{verdict}; about {rounded(needed):,} rows would be needed"
         return verdict
 
 
@@ -125,7 +125,7 @@ def _corrected(told: Sequence[Difference]) -> list[Difference]:
     return [replace(one, p_adjusted=adjusted.get(i)) for i, one in enumerate(told)]
 
 
-def _rounded(rows: int) -> int:
+def rounded(rows: int) -> int:
     """To two digits: the estimate is no better than that."""
     unit = 10 ** max(len(str(rows)) - 2, 0)
     return -(-rows // unit) * unit

@@ -31,7 +31,7 @@ class Spot:
 class Point:
     """One model on the chart; y counts downwards, as SVG has it."""
 
-    name: str
+    spot: Spot
     x: float
     y: float
     low: float
@@ -39,6 +39,10 @@ class Point:
     best: bool  # no model beats it
     label_y: float
     before: bool  # the name stands before the point: behind it there is no room
+
+    @property
+    def name(self) -> str:
+        return self.spot.name
 
 
 @dataclass(frozen=True)
@@ -88,7 +92,7 @@ def _spot(line: Line, across: str, up: str) -> Spot | None:
 def _point(spot: Spot, right: float, high: float, best: bool) -> Point:
     share = spot.x / right
     y, low, top = (_y(value / high) for value in (spot.y, spot.low, spot.high))
-    return Point(spot.name, _x(share), y, low, top, best, y - 6, share > 0.6)
+    return Point(spot, _x(share), y, low, top, best, y - 6, share > 0.6)
 
 
 def _apart(points: Sequence[Point]) -> list[Point]:

@@ -2,13 +2,16 @@
 
 import json
 import os
+import shutil
+import tempfile
 from collections.abc import Sequence
+from pathlib import Path
 from urllib.parse import quote, urlsplit, urlunsplit
 
 from mlflow import MlflowClient
 from mlflow.entities import Run
 
-from steps.core import comparison_text, report
+from steps.core import comparison_files
 from steps.core.comparison import Comparison
 from steps.core.leaderboard import Board
 from steps.core.predictions import Predictions
@@ -69,16 +72,17 @@ def publish_comparison(
     board: Board,
     comparison: Comparison,
     models: Sequence[Predictions],
+    *,
+    output: Path | None = None,
 ) -> dict[str, str]:
-    """Log a comparison to a run as HTML, Markdown, JSON and images; return the links."""
+    """Log a comparison to a run, as files that also go to the folder `output`; return the links."""
     run_id, experiment_id = run.info.run_id, run.info.experiment_id
     told = links(experiment_id, [line.run_id for line in board.lines])
-    page = report.html(comparison, board, models, told)
-    client.log_text(run_id, page, "comparison.html")
-    client.log_text(run_id, comparison_text.markdown(comparison, board, told), "comparison.md")
-    client.log_text(run_id, comparison.json(), "comparison.json")
-    for name, image in report.images(comparison).items():
-        client.log_text(run_id, image, name)
+    with tempfile.TemporaryDirectory() as name:
+        comparison_files.write(Path(name), comparison, board, models, told)
+        client.log_artifacts(run_id, name)
+        if output:
+            shutil.copytree(name, output, dirs_exist_ok=True)
     preset_charts(client, experiment_id)
     return told
 

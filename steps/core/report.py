@@ -34,7 +34,7 @@ def html(
     return _template("report.html").render(
         comparison=comparison,
         board=board,
-        charts=_charts(comparison),
+        charts=charts(comparison),
         words=words,
         links=links,
         slices=_slices(comparison),
@@ -44,15 +44,6 @@ def html(
         script_hash=_hash(script),
         style_hash=_hash(style),
     )
-
-
-def images(comparison: Comparison) -> dict[str, str]:
-    """The charts as SVG files, by name."""
-    style, template = _file("report.css"), _template("chart.svg")
-    return {
-        f"{one.title.lower().replace(' ', '_')}.svg": template.render(chart=one, own_style=style)
-        for one in _charts(comparison)
-    }
 
 
 def page_data(comparison: Comparison, models: Sequence[Predictions]) -> dict[str, Any]:
@@ -112,7 +103,8 @@ def _answer(answer: Prediction, scorers: Sequence[str]) -> dict[str, Any]:
     return {key: value for key, value in told.items() if value is not None}
 
 
-def _charts(comparison: Comparison) -> list[Chart]:
+def charts(comparison: Comparison) -> list[Chart]:
+    """Quality by the first scorer, against cost and against time."""
     if not comparison.scorers:
         return []
     scorer = comparison.scorers[0]

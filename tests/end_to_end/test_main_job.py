@@ -169,9 +169,12 @@ def test_compare_prints_and_logs_the_leaderboard(lab: Lab, client: MlflowClient)
     assert {f.path for f in client.list_artifacts(run.info.run_id)} == {
         "comparison.html",
         "comparison.json",
+        "comparison.junit.xml",
         "comparison.md",
-        "quality_against_cost.svg",
-        "quality_against_time.svg",
+        "differences.png",
+        "means.png",
+        "quality_cost_time.png",
+        "times.png",
     }
     view = json.loads(client.get_experiment("0").tags["mlflow.sharedViewState.llmflowlab"])
     assert view["compareRunCharts"]

@@ -55,10 +55,13 @@ def board_of(models: Sequence[Predictions], **metrics: Mapping[str, float]) -> B
 
 
 def compare(
-    models: Sequence[Predictions], baseline: str = "", board: Board | None = None
+    models: Sequence[Predictions],
+    baseline: str = "",
+    board: Board | None = None,
+    max_loss: float = 0.1,
 ) -> Comparison:
     board = board or board_of(models)
-    return compared(DATASET, board, models, "correctness/mean", baseline)
+    return compared(DATASET, board, models, "correctness/mean", baseline, max_loss=max_loss)
 
 
 def tagged(**tags: str) -> str:

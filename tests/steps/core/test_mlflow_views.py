@@ -105,11 +105,10 @@ def test_a_comparison_is_logged_as_page_text_data_and_images(
     for name in ("comparison.html", "comparison.md"):
         text = (folder / name).read_text("utf-8")
         assert all(url in unescape(text) for url in told.values())
-    images = sorted(folder.glob("*.svg"))
-    assert [path.stem for path in images] == ["quality_against_cost", "quality_against_time"]
-    for path in images:
-        root = ElementTree.parse(path).getroot()
-        assert {"a", hostile} <= {element.text for element in root.iter() if element.text}
+    suites = ElementTree.parse(folder / "comparison.junit.xml").getroot()
+    assert [suite.get("name") for suite in suites] == [hostile]
+    images = sorted(path.stem for path in folder.glob("*.png"))
+    assert images == ["differences", "means", "quality_cost_time", "times"]
 
 
 def test_the_link_to_the_charts_names_the_view_that_is_kept(
