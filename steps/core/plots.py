@@ -110,6 +110,7 @@ def _intervals(title: str, told: Sequence[Interval]) -> "Figure":
     for axes, scorer in zip(panels, scorers, strict=True):
         axes.set(title=scorer, ylim=(-0.6, len(names) - 0.4))
         axes.set_yticks(range(len(names)), names)
+        axes.locator_params(axis="x", nbins=5)  # more would run into one another
         for one in told:
             if one.scorer == scorer:
                 _interval(axes, names.index(one.candidate), one)

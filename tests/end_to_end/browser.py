@@ -68,6 +68,29 @@ class Page:
         assert "exceptionDetails" not in told, told
         return told["result"].get("value")
 
+    def until(self, expression: str) -> Any:
+        """The first value of a JavaScript expression that is truthy."""
+        look = f"(look = () => {{ const v = {expression}; v ? done(v) : setTimeout(look, 50) }})()"
+        return self.run(f"new Promise((done) => {{ let look; {look} }})")
+
+    @contextmanager
+    def frame(self) -> "Iterator[Page]":
+        """The page inside the one sandboxed frame, to Chromium a target of its own."""
+        host, port = self._socket.remote_address[:2]
+        address = f"ws://{host}:{port}/devtools/page/{self._frame_id()}"
+        with connect(address, max_size=None) as socket:
+            yield Page(socket)
+
+    def _frame_id(self) -> str:
+        end = time.monotonic() + WAIT
+        while time.monotonic() < end:
+            targets = self.call("Target.getTargets")["targetInfos"]
+            found = [target["targetId"] for target in targets if target["type"] == "iframe"]
+            if found:
+                return str(found[0])
+            time.sleep(0.05)
+        raise AssertionError("the page has no frame of its own")
+
     def complaints(self) -> list[str]:
         """Errors and warnings of the console, exceptions, what the page's policy refused."""
         self.run("new Promise((done) => setTimeout(done))")  # so that what was queued is told

@@ -67,23 +67,38 @@ class Lab:
         elsewhere.mkdir(exist_ok=True)
         port = free_port()
         command = ["mlflow", "models", "serve", "-m", model, "-p", str(port), *options]
-        log = (self.folder / "serve.log").open("w")
-        process = subprocess.Popen(
-            command,
-            cwd=elsewhere,
-            env=self.environment() | more,
-            stdout=log,
-            stderr=log,
-            start_new_session=True,
-        )
-        try:
-            address = f"http://127.0.0.1:{port}"
-            wait_until_up(f"{address}/ping", process, self.folder / "serve.log")
+        address = f"http://127.0.0.1:{port}"
+        with self._server(command, f"{address}/ping", cwd=elsewhere, **more):
             yield address
-        finally:
-            os.killpg(process.pid, signal.SIGTERM)
-            process.wait(30)
-            log.close()
+
+    @contextmanager
+    def ui(self) -> Iterator[str]:
+        """MLflow's own UI over this folder's store; gives its address once it answers."""
+        port = free_port()
+        command = ["mlflow", "ui", "--workers", "1", "-p", str(port)]
+        address = f"http://127.0.0.1:{port}"
+        alone = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
+        with self._server(command, f"{address}/health", cwd=self.folder, **alone):
+            yield address
+
+    @contextmanager
+    def _server(self, command: list[str], health: str, cwd: Path, **more: str) -> Iterator[None]:
+        log = self.folder / f"{command[1]}.log"
+        with log.open("w") as out:
+            process = subprocess.Popen(
+                command,
+                cwd=cwd,
+                env=self.environment() | more,
+                stdout=out,
+                stderr=out,
+                start_new_session=True,
+            )
+            try:
+                wait_until_up(health, process, log)
+                yield
+            finally:
+                os.killpg(process.pid, signal.SIGTERM)
+                process.wait(30)
 
 
 def free_port() -> int:

@@ -189,6 +189,13 @@ def test_even_a_script_that_got_in_would_not_run(page: Page) -> None:
     assert "unsafe" not in policy
 
 
+def test_a_link_never_takes_the_place_of_the_report(page: Page) -> None:
+    """In the sandboxed frame of MLflow's viewer it would leave an empty one."""
+    leading_out = "[...document.links].filter((a) => !a.href.includes('#rows-title'))"
+    assert page.run(f"{leading_out}.map((a) => a.target)") == ["_blank"]
+    assert page.run(f"{leading_out}.every((a) => a.textContent === a.href)")
+
+
 def test_every_control_has_a_name_and_every_heading_a_scope(page: Page) -> None:
     assert page.run("[...document.querySelectorAll('th')].every((h) => h.scope)")
     controls = page.run(
