@@ -12,6 +12,7 @@ from steps.core.differences import LEVEL, Difference, differences
 from steps.core.flips import TURNS, Flip, flips, is_yes_no
 from steps.core.leaderboard import HEADLINES, Board, Line
 from steps.core.predictions import Predictions
+from steps.core.repeated import RepeatedBy, repeated_by
 from steps.core.slices import Slice, slices
 
 MAX_FLIPS = 1000  # in comparison.json, which holds their texts
@@ -25,6 +26,7 @@ class Comparison:
     dataset: str
     dataset_sha256: str
     rank_by: str
+    min_coverage: float  # of a scorer, below which its means are no results
     baseline: str
     named: bool  # whether the user chose the baseline; else it is the best by rank_by
     scorers: Sequence[str]  # the headline scorers, that of rank_by first
@@ -33,6 +35,7 @@ class Comparison:
     differences: Sequence[Difference]
     flips: Sequence[Flip]  # right → wrong first
     slices: Sequence[Slice]
+    repeats: Sequence[RepeatedBy]  # none where each row was asked once
 
     def counts(self, scorer: str, candidate: str) -> tuple[int, int]:
         """Flips (right → wrong, wrong → right)."""
@@ -81,25 +84,38 @@ def compared(
     Raises InputError for a baseline that is not among the models.
     """
     baseline = _baseline(board, name)
+    floor = max(line.min_coverage for line in board.lines)
     chosen = headline_scorers(models, rank_by)
     yes_no = [scorer for scorer in chosen if is_yes_no(models, scorer)]
     return Comparison(
         dataset=dataset.name,
         dataset_sha256=dataset.sha256,
         rank_by=rank_by,
+        min_coverage=floor,
         baseline=baseline,
         named=bool(name),
         scorers=chosen,
         yes_no=yes_no,
         models=board.lines,
-        differences=differences(models, chosen, baseline, named=bool(name)),
+        differences=differences(models, chosen, baseline, named=bool(name), floor=floor),
         flips=flips(models, yes_no, baseline),
-        slices=slices(models, chosen),
+        slices=[
+            one
+            for model in models
+            for one in slices(model.candidate, model.chosen(chosen), model.tags, floor)
+        ],
+        repeats=[
+            one
+            for model in models
+            for one in repeated_by(
+                model.candidate, model.chosen(chosen).items(), model.repeats, floor
+            )
+        ],
     )
 
 
 def headline_scorers(models: Sequence[Predictions], rank_by: str) -> list[str]:
-    """Those of the leaderboard that scored anything, that of rank_by first."""
+    """Those of the leaderboard that applied to any row, that of rank_by first."""
     known = {name for model in models for name in model.scorers}
     headlines = [m.removesuffix(_MEAN) for m, *_ in HEADLINES if m.endswith(_MEAN)]
     wanted = dict.fromkeys([rank_by.removesuffix(_MEAN), *headlines])
