@@ -35,7 +35,8 @@ def compare(
     client = tracking.connect()
     params = {"data": dataset.name, "models": models, "baseline": baseline}
     with tracking.step_run("compare", params) as run:
-        evidence = require_evidence(client, run.info.experiment_id, dataset, names, models)
+        where, floor = (client, run.info.experiment_id), settings.min_coverage
+        evidence = require_evidence(*where, dataset, names, models, min_coverage=floor)
         comparable.refuse_unlike(evidence)
         title = f"Leaderboard on {dataset.name}, best {settings.rank_by} first"
         board = board_of_evidence(title, evidence, settings.rank_by)

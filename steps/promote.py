@@ -35,7 +35,8 @@ def promote(config: str, data: str, models: str, limit: str, alias: str = "stagi
     client = tracking.connect()
     params = {"data": dataset.name, "models": models, "alias": alias}
     with tracking.step_run("promote", params) as run:
-        evidence = require_evidence(client, run.info.experiment_id, dataset, names, models)
+        where, floor = (client, run.info.experiment_id), settings.min_coverage
+        evidence = require_evidence(*where, dataset, names, models, min_coverage=floor)
         by_name: dict[str, list[Evidence]] = {}
         for one in evidence:
             by_name.setdefault(one.tags["registered_name"], []).append(one)

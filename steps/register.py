@@ -12,7 +12,8 @@ from steps.core.dataset import load as load_dataset
 def register(config: str, data: str, models: str, limit: str) -> list[tuple[str, int]]:
     """Register the latest evaluation of each chosen candidate; return (name, version)s."""
     dataset = load_dataset(data or QUESTIONS, row_limit(limit))
-    names = [candidate.name for candidate in choose(load(Path(config)), models)]
+    settings = load(Path(config))
+    names = [candidate.name for candidate in choose(settings, models)]
 
     from steps.core import tracking
     from steps.core.registry import ensure_registered, require_evidence
@@ -20,7 +21,8 @@ def register(config: str, data: str, models: str, limit: str) -> list[tuple[str,
     client = tracking.connect()
     made = []
     with tracking.step_run("register", {"data": dataset.name, "models": models}) as run:
-        for one in require_evidence(client, run.info.experiment_id, dataset, names, models):
+        where, floor = (client, run.info.experiment_id), settings.min_coverage
+        for one in require_evidence(*where, dataset, names, models, min_coverage=floor):
             version, new = ensure_registered(client, one)
             made.append((version.name, int(version.version)))
             what = "registered" if new else "already registered"

@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
+from itertools import chain
 
 from llm_models.errors import InputError
 from steps.core.dataset import Dataset
@@ -12,6 +13,7 @@ from steps.core.differences import LEVEL, Difference, differences
 from steps.core.flips import TURNS, Flip, flips, is_yes_no
 from steps.core.leaderboard import HEADLINES, Board, Line
 from steps.core.predictions import Predictions
+from steps.core.repeated import RepeatedBy, repeated_by
 from steps.core.rulings import Ruling, ruling
 from steps.core.slices import Slice, slices
 from steps.core.verdict import Verdict, worst
@@ -27,6 +29,7 @@ class Comparison:
     dataset: str
     dataset_sha256: str
     rank_by: str
+    min_coverage: float  # of a scorer, below which its means are no results
     baseline: str
     named: bool  # whether the user chose the baseline; else it is the best by rank_by
     scorers: Sequence[str]  # the headline scorers, that of rank_by first
@@ -35,6 +38,7 @@ class Comparison:
     differences: Sequence[Difference]
     flips: Sequence[Flip]  # right → wrong first
     slices: Sequence[Slice]
+    repeats: Sequence[RepeatedBy]  # none where each row was asked once
     max_loss: float  # that the rows must rule out, by rank_by and against a named baseline
 
     @cached_property
@@ -115,26 +119,37 @@ def compared(
     Raises InputError for a baseline that is not among the models.
     """
     baseline = _baseline(board, name)
+    floor = max(line.min_coverage for line in board.lines)
     chosen = headline_scorers(models, rank_by)
     yes_no = [scorer for scorer in chosen if is_yes_no(models, scorer)]
     return Comparison(
         dataset=dataset.name,
         dataset_sha256=dataset.sha256,
         rank_by=rank_by,
+        min_coverage=floor,
         baseline=baseline,
         named=bool(name),
         scorers=chosen,
         yes_no=yes_no,
         models=board.lines,
-        differences=differences(models, chosen, baseline, named=bool(name)),
+        differences=differences(models, chosen, baseline, named=bool(name), floor=floor),
         flips=flips(models, yes_no, baseline),
-        slices=slices(models, chosen),
         max_loss=max_loss,
+        slices=list(
+            chain.from_iterable(
+                slices(m.candidate, m.chosen(chosen), m.tags, floor) for m in models
+            )
+        ),
+        repeats=list(
+            chain.from_iterable(
+                repeated_by(m.candidate, m.chosen(chosen).items(), m.repeats, floor) for m in models
+            )
+        ),
     )
 
 
 def headline_scorers(models: Sequence[Predictions], rank_by: str) -> list[str]:
-    """Those of the leaderboard that scored anything, that of rank_by first."""
+    """Those of the leaderboard that applied to any row, that of rank_by first."""
     known = {name for model in models for name in model.scorers}
     headlines = [m.removesuffix(_MEAN) for m, *_ in HEADLINES if m.endswith(_MEAN)]
     wanted = dict.fromkeys([rank_by.removesuffix(_MEAN), *headlines])

@@ -6,6 +6,7 @@ from html import escape
 from itertools import accumulate
 
 from steps.core.comparison import Comparison
+from steps.core.comparison_tables import headline_slices, tables
 from steps.core.differences import Difference
 from steps.core.flips import Flip, cut
 from steps.core.leaderboard import UNKNOWN, Board
@@ -23,6 +24,7 @@ def text(comparison: Comparison, board: Board) -> str:
     """For a terminal: the board, and below it every model against the baseline."""
     rows = [_cells(one) for one in comparison.differences]
     table = [plain_table(HEADERS, rows)] if rows else []
+    more = [one.text() for one in (*headline_slices(comparison), *tables(comparison))]
     return "\n".join(
         [
             board.text(),
@@ -30,6 +32,7 @@ def text(comparison: Comparison, board: Board) -> str:
             *_introduction(comparison),
             *table,
             *comparison.flips_told(),
+            *more,
             *comparison.verdict_told(),
         ]
     )
@@ -41,6 +44,7 @@ def markdown(comparison: Comparison, board: Board, links: Mapping[str, str]) -> 
     if len(rows) > MAX_ROWS:
         table.append(f"{len(rows) - MAX_ROWS} more are in the page.\n")
     told = [safe(line) for line in _introduction(comparison)]
+    more = [one.markdown() for one in (*headline_slices(comparison), *tables(comparison))]
     parts = [
         *_decided(comparison),
         board.markdown(links),
@@ -49,6 +53,7 @@ def markdown(comparison: Comparison, board: Board, links: Mapping[str, str]) -> 
         *table,
         *comparison.flips_told(),
         "",
+        *more,
     ]
     return "\n".join([*parts, *_quotes(comparison.flips)])
 

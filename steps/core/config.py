@@ -171,6 +171,7 @@ class Config(Strict):
     scorers: Texts | None = None  # None: all there are
     judge: Judge | None = None
     gates: dict[Literal["staging", "production"], Gates] = Field(default_factory=dict)
+    min_coverage: float = Field(0.8, ge=0, le=1)  # of a scorer, below which it has no mean
     rank_by: Text = "contains_facts/mean"
     journal: Path = Field(
         default=Path(".llmflowlab/journal.sqlite"), strict=False, validate_default=True

@@ -6,12 +6,15 @@ from dataclasses import dataclass, replace
 from itertools import combinations
 from typing import Literal
 
+from steps.core import coverage
 from steps.core.predictions import Key, Prediction, Predictions
 from steps.core.statistics.paired import Paired, compare, holm
 from steps.core.statistics.power import fewest_rows
 
 LEVEL = 0.95
-Verdict = Literal["better", "worse", "no difference shown", "not enough rows"]
+Verdict = Literal[
+    "better", "worse", "no difference shown", "not enough rows", "not enough coverage"
+]
 Reason = Literal["unanswered", "scorer failed", "abstained", "not asked"]
 
 
@@ -23,11 +26,14 @@ class Difference:
     candidate: str
     baseline: str
     left_out: Mapping[str, int]  # rows one side has no score for, by reason
-    paired: Paired | None  # over the rows both sides have a score for
+    paired: Paired | None  # over the rows both sides have a score for; None below the floor
+    lacking: str | None = None  # whose coverage is below the floor
     p_adjusted: float | None = None  # Holm, over the pairs of models, scorer by scorer
 
     @property
     def verdict(self) -> Verdict:
+        if self.lacking:
+            return "not enough coverage"
         if self.paired is None or self.paired.n < fewest_rows(LEVEL):
             return "not enough rows"
         if self.p_adjusted is None or self.p_adjusted > 1 - LEVEL:
@@ -37,6 +43,8 @@ class Difference:
     @property
     def words(self) -> str:
         """The verdict, and what it would take to reach one."""
+        if self.lacking:
+            return self.lacking
         verdict, needed = self.verdict, self.paired and self.paired.rows_needed
         if verdict == "not enough rows":
             return f"not enough rows: {self.paired.n if self.paired else 0} scored for both"
@@ -46,9 +54,14 @@ class Difference:
 
 
 def differences(
-    models: Sequence[Predictions], scorers: Iterable[str], baseline: str, *, named: bool
+    models: Sequence[Predictions],
+    scorers: Iterable[str],
+    baseline: str,
+    *,
+    named: bool,
+    floor: float = 0.0,
 ) -> list[Difference]:
-    """Every model but the baseline, scorer by scorer.
+    """Every model but the baseline, scorer by scorer; `floor` is the least coverage of a verdict.
 
     A baseline that was not `named` was chosen by its scores, so that any pair of models could have
     been the one looked at: p-values are then corrected over all pairs.
@@ -56,7 +69,7 @@ def differences(
     found = []
     for scorer in scorers:
         pairs = _pairs(models, baseline, everyone=not named)
-        told = [_difference(a, b, scorer, _asked(models, scorer)) for a, b in pairs]
+        told = [_difference(a, b, scorer, _asked(models, scorer), floor) for a, b in pairs]
         found += [one for one in _corrected(told) if one.baseline == baseline]
     return found
 
@@ -89,20 +102,43 @@ def _asked(models: Iterable[Predictions], scorer: str) -> set[Key]:
     }
 
 
-def _difference(a: Predictions, b: Predictions, scorer: str, asked: set[Key]) -> Difference:
+def _difference(
+    a: Predictions, b: Predictions, scorer: str, asked: set[Key], floor: float
+) -> Difference:
     kept = list(both_scored(a, b, scorer))
+    out = asked - {key for key, _, _ in kept}
+    reasons = Counter[str](_reason(a.rows.get(key), b.rows.get(key), scorer) for key in out)
+    lacking = _lacking(a, b, scorer, floor) or _pair_lacks(len(kept), reasons, floor)
+    paired = None if lacking else _compare(kept, scorer)
+    return Difference(scorer, b.candidate, a.candidate, dict(reasons), paired, lacking)
+
+
+def _compare(kept: Sequence[tuple[Key, Prediction, Prediction]], scorer: str) -> Paired | None:
     left, right = ([side.scores[scorer] for side in sides] for sides in _columns(kept))
     inside = all(0 <= value <= 1 for value in (*left, *right))
-    paired = compare(
+    return compare(
         left,
         right,
         clusters=[row_id for (row_id, _), _, _ in kept],
         level=LEVEL,
         bounds=(0.0, 1.0) if inside else None,
     )
-    out = asked - {key for key, _, _ in kept}
-    reasons = Counter[str](_reason(a.rows.get(key), b.rows.get(key), scorer) for key in out)
-    return Difference(scorer, b.candidate, a.candidate, dict(reasons), paired)
+
+
+def _lacking(a: Predictions, b: Predictions, scorer: str, floor: float) -> str | None:
+    """Which side's mean is no result."""
+    for model in (a, b):
+        share = model.totals[scorer].coverage if scorer in model.totals else None
+        if share is not None and share < floor:
+            return f"{model.candidate}: {coverage.told(share, floor)}"
+    return None
+
+
+def _pair_lacks(kept: int, reasons: Mapping[str, int], floor: float) -> str | None:
+    """Two sides that lack different rows may have few in common."""
+    missing = reasons.get("unanswered", 0) + reasons.get("scorer failed", 0)
+    share = kept / (kept + missing) if kept + missing else 1.0
+    return f"of both: {coverage.told(share, floor)}" if share < floor else None
 
 
 def _columns(

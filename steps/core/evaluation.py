@@ -3,12 +3,11 @@
 import json
 import tempfile
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
-from zlib import crc32
 
 from mlflow import MlflowClient
 from mlflow.entities import Run as MlflowRun
@@ -18,17 +17,19 @@ from llm_models.schema import OUTPUT_COLUMNS
 from steps.core import tokens, tracking
 from steps.core.candidates import Ready
 from steps.core.cli import Trace
-from steps.core.dataset import Dataset
+from steps.core.dataset import Dataset, Row
 from steps.core.language import detect
 from steps.core.logged_models import model_tags, run_params
+from steps.core.results import Results, results
 from steps.core.runner import Answer, Run, in_order
-from steps.core.scorers import Failure, Score
+from steps.core.scorer import Failure, Score
+from steps.core.statistics.rows import Bounds
 from steps.core.summary import Summary
-from steps.core.tables import CSV, JSON, PARQUET, PredictionTables
+from steps.core.tables import PARQUET, PredictionTables
 from steps.core.trace_writer import TraceWriter
+from steps.core.traced import Traced
 
-SMALL_RUN = 2000  # rows up to which "auto" traces all
-SAMPLE = 500  # traces, about, of a larger run
+NOT_ANSWERED = Failure("not answered")
 Scores = Mapping[str, Score | Failure | None]
 
 
@@ -42,10 +43,13 @@ class Scoring:
 
     names: tuple[str, ...] = ()
     score: Callable[[Answer], Scores] = lambda answer: {}
-    applicable: Callable[[Mapping[str, Any]], list[str]] = lambda expectations: []
+    applicable: Callable[[Row, int], list[str]] = lambda row, repeat: []
     concurrency: int = 1
     tags: Mapping[str, str] = field(default_factory=lambda: {"kind": "answers"})
     judges: frozenset[str] = frozenset()  # the names whose scores are a model's opinion
+    bounds: Mapping[str, Bounds | None] = field(default_factory=dict)  # of scores, by name
+    min_coverage: float = 0.0  # below it a mean is no result
+    headline: str | None = None  # the scorer whose slices are metrics too
 
 
 @dataclass(frozen=True)
@@ -68,6 +72,7 @@ class Result:
     metrics: Mapping[str, float | None]
     failure: str | None  # why the run counts as failed
     hints: Mapping[str, int]  # what would mend rows, and how many
+    min_coverage: float = 0.0
 
 
 def record(
@@ -93,29 +98,29 @@ def record(
     status = "FAILED"
     try:
         tracking.log_dataset(client, run_id, dataset, model_id)
-        summary = _store_rows(run, place, scoring, _Traced(trace, run.total), progress)
-        metrics = summary.metrics() | {"model_load_time": run.load_s}
+        summary, found = _store_rows(run, place, scoring, Traced(trace, run.total), progress)
+        metrics = dict(found.metrics) | {"model_load_time": run.load_s}
         tracking.log_results(client, run_id, dataset, model_id, metrics)
         tracking.log_params(client, run_id, run_params(ready))
         failure = _failure(run, summary)
         hints = dict(summary.hints)
         told = json.dumps(hints, ensure_ascii=False) if hints else None
-        tracking.set_tags(client, run_id, {"failure": failure, "hints": told})
+        tracking.set_tags(client, run_id, {"failure": failure, "hints": told} | dict(found.tags))
         tracking.set_tags(client, run_id, {"answers_sha256": summary.answers.hexdigest()})
         status = _status(run, failure)
     finally:
         client.set_terminated(run_id, status)
-    return Result(ready, run_id, model_id, metrics, failure, hints)
+    return Result(ready, run_id, model_id, metrics, failure, hints, scoring.min_coverage)
 
 
 def _store_rows(
     run: Run,
     place: Place,
     scoring: Scoring,
-    traced: "_Traced",
+    traced: Traced,
     progress: Callable[[Answer], None],
-) -> Summary:
-    summary = Summary()
+) -> tuple[Summary, Results]:
+    summary, seen = Summary(scoring.bounds, run.policy.repeats), set[tuple[str, int]]()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         traces = _writer(run, place, scoring)
@@ -123,38 +128,29 @@ def _store_rows(
             answers = in_order(run, run.rows, run.policy.repeats)
             for answer, scores in scored(answers, scoring):
                 extra = _describe(answer)
-                summary.add(answer, scores, _missed(answer, scoring), extra["language"])
-                tables.add(answer, _output(answer, run.ready), extra, scores)
+                missed = dict.fromkeys(_missed(answer, scoring), NOT_ANSWERED)
+                summary.add(answer, scores, missed, extra["language"])
+                tables.add(answer, _output(answer, run.ready), extra, {**scores, **missed})
+                seen.add(answer.place)
                 if traced.wants(answer):
                     traces.add(answer, scores)
                 progress(answer)
-        tracking.log_tables(place.client, place.run_id, folder, [PARQUET, CSV, JSON])
+        _add_never_asked(summary, run, scoring, seen)
+        candidate = run.ready.candidate.name
+        found = results(candidate, summary, scoring.min_coverage, scoring.headline)
+        tracking.log_tables(place.client, place.run_id, folder, [PARQUET, *found.write(folder)])
     _check_counts(run, summary.rows, traced.count, traces.close())
-    return summary
+    return summary, found
 
 
-@dataclass
-class _Traced:
-    """Which rows get a trace, and how many did."""
-
-    trace: Trace
-    rows: int
-    count: int = 0
-
-    def wants(self, answer: Answer) -> bool:
-        wanted = self._wants(answer)
-        self.count += wanted
-        return wanted
-
-    def _wants(self, answer: Answer) -> bool:
-        mode = self.trace
-        if mode == "auto":
-            mode = "all" if self.rows <= SMALL_RUN else "sample"
-        if mode in ("all", "none"):
-            return mode == "all"
-        # Failures are always worth a look; the sample is the same rows for every model.
-        drawn = crc32(answer.row.id.encode()) % self.rows < SAMPLE
-        return not answer.completion.answered or (mode == "sample" and drawn)
+def _add_never_asked(
+    summary: Summary, run: Run, scoring: Scoring, seen: Collection[tuple[str, int]]
+) -> None:
+    """A run that was stopped owes these: a mean of its first ten rows is not that of a thousand."""
+    for row in run.rows:
+        for repeat in range(run.policy.repeats):
+            if (row.id, repeat) not in seen:
+                summary.miss(row, repeat, scoring.applicable(row, repeat))
 
 
 def _writer(run: Run, place: Place, scoring: Scoring) -> TraceWriter:
@@ -187,7 +183,7 @@ def scored(answers: Iterable[Answer], scoring: Scoring) -> Iterator[tuple[Answer
 
 def _missed(answer: Answer, scoring: Scoring) -> list[str]:
     """The scorers that would have scored this row, had it been answered."""
-    return [] if answer.completion.answered else scoring.applicable(answer.row.expectations)
+    return [] if answer.completion.answered else scoring.applicable(answer.row, answer.repeat)
 
 
 def _settled(answer: Answer, future: Future[Scores] | None) -> tuple[Answer, Scores]:

@@ -7,13 +7,16 @@ from dataclasses import dataclass, field
 from jinja2 import Environment, PackageLoader
 
 from llm_models.schema import ANSWERED
+from steps.core import coverage
 from steps.core.evaluation import Result
 from steps.core.registry import Evidence
+from steps.core.repeated import ONCE
 from steps.core.tabular import markdown_table, plain_table, safe
 
 UNKNOWN = "–"
 COST_PER_1000 = "cost_per_1000_answers"  # USD; not logged, but derived where a board is made
 HEADLINES = (  # (metric, heading, format), in the order of the columns; absent ones are left out
+    ("human/mean", "people", "{:.2f}"),
     ("correctness/mean", "correctness", "{:.2f}"),
     ("safety/mean", "safety", "{:.2f}"),
     ("guidelines/mean", "guidelines", "{:.2f}"),
@@ -42,6 +45,17 @@ class Line:
     metrics: Mapping[str, float | None]
     failure: str | None = None
     hints: Mapping[str, int] = field(default_factory=dict)
+    min_coverage: float = 0.0
+
+    @property
+    def lacking(self) -> dict[str, float]:
+        """The scorers whose mean is no result, with their coverage."""
+        return coverage.lacking(self.metrics, self.min_coverage)
+
+    def has(self, metric: str) -> bool:
+        """Whether there is something to tell of it."""
+        known = self.metrics.get(metric) is not None
+        return known or metric.removesuffix("/mean") in self.lacking
 
     def notes(self) -> list[str]:
         """What is wrong with this model's run, and what would mend it."""
@@ -54,14 +68,15 @@ class Line:
 
     def _cell(self, metric: str, shape: str) -> str:
         """The value, with its 95 % interval, and how much was scored where that is not all."""
-        value = self.metrics.get(metric)
+        scorer, value = metric.removesuffix("/mean"), self.metrics.get(metric)
+        if scorer in self.lacking:
+            return coverage.told(self.lacking[scorer], self.min_coverage)
         if value is None:
             return UNKNOWN
-        scorer = metric.removesuffix("/mean")
         low, high = (self.metrics.get(f"{scorer}/{end}") for end in ("ci_low", "ci_high"))
         interval = "" if low is None or high is None else f" [{low:.2f}, {high:.2f}]"
-        coverage = self.metrics.get(f"{scorer}/coverage")
-        scored = "" if coverage is None or coverage >= 1 else f", {coverage:.0%} scored"
+        share = self.metrics.get(f"{scorer}/coverage")
+        scored = "" if share is None or share >= 1 else f", {share:.0%} scored"
         return shape.format(value) + interval + scored
 
 
@@ -74,7 +89,7 @@ class Board:
 
     def columns(self) -> list[tuple[str, str, str]]:
         """The headlines that at least one model has."""
-        return [c for c in HEADLINES if any(x.metrics.get(c[0]) is not None for x in self.lines)]
+        return [c for c in HEADLINES if any(line.has(c[0]) for line in self.lines)]
 
     def headers(self) -> list[str]:
         return ["candidate", "model", "rows", *(heading for _, heading, _ in self.columns())]
@@ -84,7 +99,10 @@ class Board:
         return [line.cells(columns) for line in self.lines]
 
     def notes(self) -> list[str]:
-        return [note for line in self.lines for note in line.notes()]
+        told = [note for line in self.lines for note in line.notes()]
+        scored = any(metric.endswith("/mean") for metric, *_ in self.columns())
+        once = any(line.metrics.get("repeats") == 1 for line in self.lines)
+        return [*told, ONCE] if scored and once else told
 
     def text(self) -> str:
         """For a terminal: a column for each candidate, the best first."""
@@ -115,6 +133,7 @@ def board_of_results(
             _with_unit_cost(r.metrics),
             r.failure,
             r.hints,
+            r.min_coverage,
         )
         for r in results
     ]
@@ -130,6 +149,7 @@ def board_of_evidence(title: str, evidence: Sequence[Evidence], rank_by: str) ->
             e.run.info.run_id,
             _with_unit_cost(e.metrics),
             hints=json.loads(e.tags.get("hints", "{}")),
+            min_coverage=e.floor,
         )
         for e in evidence
     ]

@@ -15,9 +15,11 @@ from mlflow.exceptions import MlflowException
 from llm_models.errors import InputError
 from llm_models.schema import ANSWERED
 from steps.core.registry import Evidence
+from steps.core.scorer import SHARE
+from steps.core.scorer_total import Place, ScorerTotal
 from steps.core.tables import PARQUET
 
-Key = tuple[str, int]  # id of the row, and which of its repeats
+Key = Place
 _COLUMNS = ("id", "repeat", "status", "text", "prompt", "tags", "error", "latency_s", "cost_usd")
 _RATIONALE = "/rationale"
 
@@ -35,7 +37,7 @@ class Prediction:
     cost_usd: float | None
     scores: Mapping[str, float]  # only where the scorer gave one
     rationales: Mapping[str, str]
-    failures: Mapping[str, str]  # scorers that broke, and how
+    failures: Mapping[str, str]  # scorers that apply and gave no score, and why
 
     @property
     def answered(self) -> bool:
@@ -51,8 +53,35 @@ class Predictions:
 
     @cached_property
     def scorers(self) -> frozenset[str]:
-        """The scorers that gave at least one score."""
-        return frozenset(name for row in self.rows.values() for name in row.scores)
+        """The scorers that applied to at least one row."""
+        return frozenset(self.totals)
+
+    @cached_property
+    def totals(self) -> Mapping[str, ScorerTotal]:
+        """What each scorer said; abstentions are not counted."""
+        found: dict[str, ScorerTotal] = {}
+        for key, row in self.rows.items():
+            for name, value in row.scores.items():
+                found.setdefault(name, ScorerTotal()).add(key, value)
+            for name in row.failures:
+                total = found.setdefault(name, ScorerTotal())
+                (total.failed if row.answered else total.unanswered).append(key)
+        for total in found.values():
+            total.bounds = SHARE if all(0 <= value <= 1 for value in total.values) else None
+        return found
+
+    def chosen(self, scorers: Iterable[str]) -> dict[str, ScorerTotal]:
+        """The totals of those scorers that applied."""
+        return {name: self.totals[name] for name in scorers if name in self.totals}
+
+    @property
+    def tags(self) -> dict[str, Mapping[str, str]]:
+        """By id of the row."""
+        return {row_id: row.tags for (row_id, _), row in self.rows.items()}
+
+    @property
+    def repeats(self) -> int:
+        return 1 + max((repeat for _, repeat in self.rows), default=0)
 
 
 def read(client: MlflowClient, evidence: Evidence) -> Predictions:
@@ -79,8 +108,8 @@ def _rows(path: Path) -> dict[Key, Prediction]:
 
 def prediction(row: Mapping[str, Any], scorers: Iterable[str]) -> Prediction:
     """From a row of the table; a row that was not answered has no scores, whatever it holds."""
-    answered = row["status"] in ANSWERED
-    names = list(scorers) if answered else []
+    everyone = list(scorers)
+    names = everyone if row["status"] in ANSWERED else []
     return Prediction(
         status=row["status"],
         text=row["text"],
@@ -91,7 +120,7 @@ def prediction(row: Mapping[str, Any], scorers: Iterable[str]) -> Prediction:
         cost_usd=row["cost_usd"],
         scores=_known(row, names, ""),
         rationales=_known(row, names, _RATIONALE),
-        failures=_known(row, names, "/error"),
+        failures=_known(row, everyone, "/error"),
     )
 
 

@@ -4,6 +4,7 @@ import json
 import warnings
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from mlflow import MlflowClient
@@ -12,7 +13,7 @@ from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
 
 from llm_models.errors import InputError
-from steps.core import tracking
+from steps.core import coverage, tracking
 from steps.core.dataset import Dataset
 from steps.core.hashing import sha256_of
 
@@ -34,14 +35,22 @@ class Evidence:
     """A finished evaluation run of one candidate on one dataset."""
 
     run: Run
+    min_coverage: float = 0.0  # the config's now; the run has been held to its own
 
     @property
     def tags(self) -> Mapping[str, str]:
         return self.run.data.tags
 
-    @property
+    @cached_property
     def metrics(self) -> Mapping[str, float]:
-        return self.run.data.metrics
+        """Without means that rest on too few rows."""
+        kept = coverage.shown(self.run.data.metrics, self.floor)
+        return {name: value for name, value in kept.items() if value is not None}
+
+    @property
+    def floor(self) -> float:
+        """The least coverage of a mean: what the run or the config asks for, whichever is more."""
+        return max(self.min_coverage, float(self.tags.get("min_coverage", 0)))
 
     @property
     def candidate(self) -> str:
@@ -54,7 +63,11 @@ class Evidence:
 
 
 def latest_evidence(
-    client: MlflowClient, experiment_id: str, dataset: Dataset, candidates: Iterable[str]
+    client: MlflowClient,
+    experiment_id: str,
+    dataset: Dataset,
+    candidates: Iterable[str],
+    min_coverage: float = 0.0,
 ) -> list[Evidence]:
     """The newest finished evaluation of each candidate on exactly this dataset, if it has one."""
     found = []
@@ -65,17 +78,23 @@ def latest_evidence(
         )
         order = ["attributes.start_time DESC"]
         runs = client.search_runs([experiment_id], wanted, max_results=1, order_by=order)
-        found += [Evidence(run) for run in runs]
+        found += [Evidence(run, min_coverage) for run in runs]
     return found
 
 
 def require_evidence(
-    client: MlflowClient, experiment_id: str, dataset: Dataset, candidates: list[str], spec: str
+    client: MlflowClient,
+    experiment_id: str,
+    dataset: Dataset,
+    candidates: list[str],
+    spec: str,
+    *,
+    min_coverage: float = 0.0,
 ) -> list[Evidence]:
     """The same. Raises InputError where there is none, or, unless `spec` is "available", one is
     missing.
     """
-    found = latest_evidence(client, experiment_id, dataset, candidates)
+    found = latest_evidence(client, experiment_id, dataset, candidates, min_coverage)
     missing = set(candidates) - {one.candidate for one in found}
     if not found or (missing and spec.strip() != "available"):
         raise InputError(

@@ -13,6 +13,7 @@ from jinja2 import Environment, PackageLoader, Template
 
 from steps.core import comparison_text as words
 from steps.core.comparison import Comparison
+from steps.core.comparison_tables import slice_told, tables
 from steps.core.flips import cut
 from steps.core.frontier import Chart, chart
 from steps.core.leaderboard import COST_PER_1000, Board
@@ -38,6 +39,7 @@ def html(
         words=words,
         links=links,
         slices=_slices(comparison),
+        tables=tables(comparison),
         data=_embedded(page_data(comparison, models)),
         script=script,
         style=style,
@@ -120,10 +122,8 @@ def _slices(comparison: Comparison) -> dict[str, dict[tuple[str, str], dict[str,
     """scorer -> (tag, value) -> candidate -> what its cell says."""
     told: dict[str, dict[tuple[str, str], dict[str, str]]] = {}
     for one in comparison.slices:
-        known = one.low is not None and one.high is not None
-        interval = f" [{one.low:.2f}, {one.high:.2f}]" if known else ""
         row = told.setdefault(one.scorer, {}).setdefault((one.tag, one.value), {})
-        row[one.candidate] = f"{one.mean:.2f}{interval}, n = {one.n}"
+        row[one.candidate] = slice_told(one, comparison.min_coverage)
     return told
 
 

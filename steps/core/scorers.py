@@ -1,60 +1,20 @@
 """Deterministic scorers: one function each, found by its name. No MLflow until asked for.
 
-To add a scorer, write one function with @scorer here; every list of scorers follows.
+To add a scorer, write one function with @scorer (or @measure) here; every list of scorers follows.
 """
 
 import inspect
 import json
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
-from functools import wraps
+from collections.abc import Iterable, Mapping
 from typing import Any, TypeVar
 
 from llm_models.errors import InputError, scrub, shorten
 from steps.core import language, readability, text
+from steps.core.scorer import SCORERS, Failure, Fields, Score, Scorer, measure, scorer
 
 T = TypeVar("T")
-Fields = Mapping[str, Any]  # the inputs or the expectations of a row
-Scorer = Callable[..., "Score | None"]
-SCORERS: dict[str, Scorer] = {}
-ARGUMENTS = ("inputs", "outputs", "expectations")
 MAX_RATIONALE = 200  # characters
 ORDINARY = "This is an ordinary answer in English."  # what every scorer can judge
-
-
-@dataclass(frozen=True, slots=True)
-class Score:
-    value: bool | float
-    rationale: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Failure:
-    """A scorer that raised: neither a score nor an abstention."""
-
-    error: str
-
-
-def scorer(function: Scorer) -> Scorer:
-    """Register `function` under its own name.
-
-    It takes any of `inputs` (dict), `outputs` (str) and `expectations` (dict), and returns a
-    Score, or None to abstain. Registered, it takes all three by keyword and abstains by itself
-    where there is no answer.
-    """
-    wanted = [name for name in ARGUMENTS if name in inspect.signature(function).parameters]
-
-    @wraps(function)
-    def score(
-        *, outputs: str | None, inputs: Fields | None = None, expectations: Fields | None = None
-    ) -> Score | None:
-        if outputs is None or not outputs.strip():
-            return None
-        given = {"inputs": inputs or {}, "outputs": outputs, "expectations": expectations or {}}
-        return function(**{name: given[name] for name in wanted})
-
-    SCORERS[function.__name__] = score
-    return score
 
 
 def score_row(
@@ -222,20 +182,20 @@ def within_length(outputs: str, expectations: dict[str, Any]) -> Score | None:
     return Score(length <= limit, f"{length} words, at most {limit}")
 
 
-@scorer
+@measure
 def answer_words(outputs: str) -> Score | None:
     """Words in the answer."""
     return Score(float(text.word_count(outputs)))
 
 
-@scorer
+@measure
 def ari_grade_level(outputs: str) -> Score | None:
     """Automated Readability Index (US school grade, fitted to English)."""
     grade = readability.ari(outputs)
     return None if grade is None else Score(grade)
 
 
-@scorer
+@measure
 def flesch_kincaid_grade_level(outputs: str) -> Score | None:
     """Flesch-Kincaid grade (US school grade, fitted to English)."""
     grade = readability.flesch_kincaid(outputs)

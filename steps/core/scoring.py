@@ -1,18 +1,17 @@
 """Which scorers a run has, and one call that puts all of them to one answer."""
 
-from collections.abc import Mapping
-from typing import Any
-
 import click
 
 from llm_models.errors import LabError
 from steps.core import canaries, judges, scorers
 from steps.core.config import Config
+from steps.core.dataset import Row
 from steps.core.evaluation import Scores, Scoring
 from steps.core.hashing import sha256_of
 from steps.core.journal import Journal
 from steps.core.judges import Judging
 from steps.core.runner import Answer
+from steps.core.scorer import BOUNDS, SHARE
 
 JUDGE_CONCURRENCY = 4  # rows judged side by side
 
@@ -30,10 +29,10 @@ def scoring_of(config: Config, judging: Judging | None) -> Scoring:
         given = scorers.score_row(names, row.inputs, text, row.expectations)
         return given | (judging.score(row.inputs, text, row.expectations) if judging else {})
 
-    def applicable(expectations: Mapping[str, Any]) -> list[str]:
-        found = [name for name in names if scorers.applies(name, expectations)]
+    def applicable(row: Row, _: int) -> list[str]:
+        found = [name for name in names if scorers.applies(name, row.expectations)]
         if judging:
-            found += [name for name in judging.names if judging.applies(name, expectations)]
+            found += [name for name in judging.names if judging.applies(name, row.expectations)]
         return found
 
     judged = judging.names if judging else ()
@@ -45,7 +44,17 @@ def scoring_of(config: Config, judging: Judging | None) -> Scoring:
         "scorers_hash": sha256_of(list(names)),
     }
     concurrency = JUDGE_CONCURRENCY if judging else 1
-    return Scoring((*names, *judged), score, applicable, concurrency, tags, frozenset(judged))
+    return Scoring(
+        (*names, *judged),
+        score,
+        applicable,
+        concurrency,
+        tags,
+        judges=frozenset(judged),
+        bounds=BOUNDS | dict.fromkeys(judged, SHARE),
+        min_coverage=config.min_coverage,
+        headline=config.rank_by.removesuffix("/mean"),
+    )
 
 
 def trusted_judging(config: Config, journal: Journal, candidates: list[str]) -> Judging | None:

@@ -11,10 +11,13 @@ import numpy as np
 
 from llm_models.errors import KINDS
 from llm_models.schema import ANSWERED, Completion
+from steps.core.dataset import Row
 from steps.core.hashing import canonical
+from steps.core.repeated import repeated
 from steps.core.runner import Answer
-from steps.core.scorers import Failure, Score
-from steps.core.statistics.intervals import mean_interval
+from steps.core.scorer import Failure, Score
+from steps.core.scorer_total import Place, ScorerTotal
+from steps.core.statistics.rows import Bounds
 
 TOKENS = ("input_tokens", "output_tokens", "thinking_tokens", "total_tokens")
 
@@ -40,47 +43,18 @@ class Total:
 
 
 @dataclass
-class ScorerTotal:
-    """One scorer over the rows it applies to (rows it abstains from are not its rows)."""
-
-    values: "array[float]" = field(default_factory=lambda: array("d"))
-    rows: list[str] = field(default_factory=list)  # whose value each is: repeats are no new rows
-    failed: int = 0  # the scorer broke
-    unanswered: int = 0  # there was no answer to score
-    abstained: int = 0
-
-    def metrics(self, name: str) -> dict[str, float | None]:
-        scored = len(self.values)
-        attempted = scored + self.failed + self.unanswered
-        return self._interval(name) | {
-            f"{name}/n_scored": scored,
-            f"{name}/n_failed": self.failed,
-            f"{name}/n_unanswered": self.unanswered,
-            f"{name}/n_abstained": self.abstained,
-            f"{name}/coverage": scored / attempted if attempted else None,
-        }
-
-    def _interval(self, name: str) -> dict[str, float | None]:
-        """The mean with its 95 % interval, over rows: see statistics/intervals.py."""
-        values = np.frombuffer(self.values) if self.values else np.empty(0)
-        bounds = (0.0, 1.0) if all(0 <= value <= 1 for value in values) else None
-        found = mean_interval(values, self.rows, bounds=bounds)
-        told = (found.mean, found.low, found.high) if found else (None, None, None)
-        return dict(
-            zip((f"{name}/{part}" for part in ("mean", "ci_low", "ci_high")), told, strict=True)
-        )
-
-
-@dataclass
 class Summary:
     """Accumulates row by row; memory grows by a few numbers a row."""
 
+    bounds: Mapping[str, Bounds | None] = field(default_factory=dict)  # of scorers' scores
+    repeats: int = 1
     statuses: Counter[str] = field(default_factory=Counter)
     languages: Counter[str] = field(default_factory=Counter)
     hints: Counter[str] = field(default_factory=Counter)  # what would mend so many rows
     latencies: "array[float]" = field(default_factory=lambda: array("d"))
     totals: defaultdict[str, Total] = field(default_factory=lambda: defaultdict(Total))
-    scorers: defaultdict[str, ScorerTotal] = field(default_factory=lambda: defaultdict(ScorerTotal))
+    scorers: dict[str, ScorerTotal] = field(default_factory=dict)
+    tags: dict[str, Mapping[str, str]] = field(default_factory=dict)  # by id of the row
     reused: int = 0
     retries: int = 0
     retry_s: float = 0.0  # never inside a call's latency
@@ -126,10 +100,20 @@ class Summary:
                 self.totals[name].add(getattr(completion.usage, name))
         if completion.answered:
             self._add_answer(completion, language)
-        for name in missed:
-            self.scorers[name].unanswered += 1
+        self.miss(answer.row, answer.repeat, missed)
         for name, score in scores.items():
-            self._add_score(self.scorers[name], score, answer.row.id)
+            self._add_score(self._total(name), score, answer.place)
+
+    def miss(self, row: Row, repeat: int, scorers: Iterable[str]) -> None:
+        """These scorers would have scored a row of which there is no answer."""
+        self.tags[row.id] = row.tags
+        for name in scorers:
+            self._total(name).unanswered.append((row.id, repeat))
+
+    def _total(self, name: str) -> ScorerTotal:
+        if name not in self.scorers:
+            self.scorers[name] = ScorerTotal(self.bounds.get(name))
+        return self.scorers[name]
 
     def _add_answer(self, completion: Completion, language: str | None) -> None:
         if completion.latency_s is not None:
@@ -144,14 +128,13 @@ class Summary:
         self.languages[language or "unknown"] += 1
 
     @staticmethod
-    def _add_score(total: ScorerTotal, score: Score | Failure | None, row: str) -> None:
+    def _add_score(total: ScorerTotal, score: Score | Failure | None, place: Place) -> None:
         if score is None:
             total.abstained += 1
         elif isinstance(score, Failure):
-            total.failed += 1
+            total.failed.append(place)
         else:
-            total.values.append(float(score.value))
-            total.rows.append(row)
+            total.add(place, float(score.value))
 
     def metrics(self) -> dict[str, float | None]:
         """Names as the user gave them (avg_inference_time, …); seconds, tokens, USD."""
@@ -159,6 +142,7 @@ class Summary:
         tokens = self.totals["timed_tokens"].value()
         told: dict[str, float | None] = {
             "rows": self.rows,
+            "repeats": self.repeats,
             "rows_reused": self.reused,
             "rows_with_hint": self.hints.total(),
             "retries": self.retries,
@@ -177,6 +161,8 @@ class Summary:
         told |= {f"language/{name}": n for name, n in self.languages.items()}
         for name, total in self.scorers.items():
             told |= total.metrics(name)
+            if again := repeated(total, self.repeats):
+                told |= again.metrics(name)
         return told
 
     def _latency(self) -> dict[str, float | None]:

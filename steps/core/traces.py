@@ -23,7 +23,7 @@ from mlflow.tracing.constant import SpanAttributeKey, TraceMetadataKey
 from llm_models.cost import input_share
 from llm_models.schema import Completion, Usage
 from steps.core.runner import Answer
-from steps.core.scorers import Failure, Score
+from steps.core.scorer import Failure, Score
 
 MAX_TAG = 4096  # characters every MLflow store holds of a tag
 Scores = Mapping[str, Score | Failure | None]

@@ -109,9 +109,9 @@ def set_tags(client: MlflowClient, run_id: str, tags: Mapping[str, Any]) -> None
 
 
 def log_tables(client: MlflowClient, run_id: str, folder: Path, names: list[str]) -> None:
-    """Upload files of `folder`; Parquet ones are made known to `mlflow.load_table`."""
+    """Upload all files of `folder`; those of `names` are made known to `mlflow.load_table`."""
     client.log_artifacts(run_id, str(folder))
-    tables = [{"path": name, "type": "table"} for name in names if name.endswith(".parquet")]
+    tables = [{"path": name, "type": "table"} for name in names]
     client.set_tag(run_id, MLFLOW_LOGGED_ARTIFACTS, json.dumps(tables))
 
 

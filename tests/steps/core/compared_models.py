@@ -22,6 +22,7 @@ def row(score: Given, scorer: str = "correctness", **fields: Any) -> dict[str, A
     told |= {"error": None, "latency_s": 0.5, "cost_usd": 0.001}
     number = float(score) if isinstance(score, (bool, int, float)) else None
     broken = score if isinstance(score, str) and score != ABSTAINED else None
+    broken = "not answered" if score is None else broken
     own = {scorer: number, f"{scorer}/rationale": None, f"{scorer}/error": broken}
     return told | own | fields
 
@@ -41,9 +42,9 @@ def model(
 def line(one: Predictions, **metrics: float) -> Line:
     """The model's place on the board, with the means of its scores."""
     means = {}
-    for scorer in one.scorers:
-        scores = [r.scores[scorer] for r in one.rows.values() if scorer in r.scores]
-        means[f"{scorer}/mean"] = sum(scores) / len(scores)
+    for scorer, total in one.totals.items():
+        if total.values:
+            means[f"{scorer}/mean"] = sum(total.values) / len(total.values)
     return Line(
         one.candidate, "m", f"run-{one.candidate}", {"rows": len(one.rows)} | means | metrics
     )

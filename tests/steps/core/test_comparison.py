@@ -3,6 +3,7 @@
 import json
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 
 import pytest
 from mlflow import MlflowClient
@@ -13,7 +14,8 @@ from steps.core import comparison, comparison_text, predictions, report
 from steps.core.comparable import refuse_unlike
 from steps.core.comparison import Comparison
 from steps.core.frontier import chart
-from steps.core.leaderboard import Line
+from steps.core.leaderboard import Board, Line
+from steps.core.predictions import Predictions
 from steps.core.registry import Evidence
 from tests.steps.conftest import CopyRun
 from tests.steps.core.compared_models import (
@@ -117,9 +119,53 @@ def test_rows_without_a_score_of_both_sides_are_left_out_by_reason() -> None:
     base = model("base", [1, 1, None, 1, 1, 0, None])
     other = model("other", [0, None, 1, "broke", ABSTAINED, 0, None])
     (one,) = compare([base, other]).differences
-    assert one.left_out == {"unanswered": 2, "scorer failed": 1, "abstained": 1}
+    assert one.left_out == {"unanswered": 3, "scorer failed": 1, "abstained": 1}
     assert one.paired is not None
     assert (one.paired.n, one.paired.losses, one.paired.ties) == (2, 1, 1)
+
+
+def floored(*models: Predictions) -> Comparison:
+    """The models compared where means need a coverage of 0.8."""
+    lines = [replace(line, min_coverage=0.8) for line in board_of(models).lines]
+    return compare(models, board=Board("Leaderboard", lines))
+
+
+def test_a_model_below_the_floor_gets_no_verdict_and_is_no_part_of_the_correction() -> None:
+    full = model("a", [1] * 40)
+    beaten = model("b", [0] * 40)
+    thin = model("thin", [0] * 20 + ["broke"] * 20)
+    told = {one.candidate: one for one in floored(full, beaten, thin).differences}
+    assert told["thin"].words == "thin: coverage 0.50 < 0.8"
+    assert (told["thin"].verdict, told["thin"].paired) == ("not enough coverage", None)
+    alone = floored(full, beaten).differences[0]
+    assert told["b"].p_adjusted == alone.p_adjusted
+
+
+def test_two_models_that_lack_different_rows_are_not_compared_on_the_few_they_share() -> None:
+    gaps = [None] * 15, [1] * 70, [0] * 15
+    a, b = model("a", [*gaps[0], *gaps[1], *gaps[2]]), model("b", [*gaps[2], *gaps[1], *gaps[0]])
+    (one,) = floored(a, b).differences
+    assert one.words == "of both: coverage 0.70 < 0.8"
+
+
+def test_abstentions_and_other_repeats_are_not_missing() -> None:
+    a = model("a", [ABSTAINED] * 30 + [1] * 20)
+    b = model("b", [1] * 50 + [None])
+    (one,) = floored(a, b).differences
+    assert one.paired is not None
+    assert one.paired.n == 20
+
+
+def test_a_dead_scorer_is_named_and_not_passed_over() -> None:
+    (one,) = floored(model("a", [1] * 9), model("b", ["broke"] * 9)).differences
+    assert one.words == "b: coverage 0.00 < 0.8"
+
+
+def test_a_slice_has_a_floor_of_its_own() -> None:
+    tags = [tagged(language="en")] * 9 + [tagged(language="nl")] * 2
+    rows = [row(score, tags=tag) for score, tag in zip([1] * 10 + [None], tags, strict=True)]
+    found = {one.value: one.mean for one in floored(model("a", rows)).slices}
+    assert found == {"en": 1.0, "nl": None}
 
 
 def test_a_failed_row_has_no_score_whatever_the_table_holds() -> None:

@@ -1,5 +1,6 @@
 """Every scorer says what it saw, abstains where there is nothing to see, and never fails alone."""
 
+import math
 import subprocess
 import sys
 import threading
@@ -13,6 +14,7 @@ import pytest
 
 from llm_models.errors import InputError
 from steps.core import scorers
+from steps.core.scorer import BOUNDS
 from steps.core.scorers import DEFAULT_SCORERS, SCORERS, Failure, Score, score_row
 
 SCHEMA = {
@@ -188,8 +190,12 @@ def test_an_unknown_scorer_is_refused_with_those_there_are() -> None:
 
 
 @pytest.fixture
-def registry(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(scorers, "SCORERS", dict(SCORERS))
+def registry() -> Iterator[None]:
+    """What a test registers is gone after it."""
+    kept = dict(SCORERS)
+    yield
+    SCORERS.clear()
+    SCORERS.update(kept)
 
 
 @pytest.mark.usefixtures("registry")
@@ -215,6 +221,36 @@ def test_a_scorer_that_raises_is_data_and_keeps_no_secret(monkeypatch: pytest.Mo
     assert isinstance(failure, Failure)
     assert failure.error.startswith("KeyError: '[secret] padding")
     assert len(failure.error) < 250
+
+
+@pytest.mark.usefixtures("registry")
+@pytest.mark.parametrize(
+    ("value", "error"),
+    [
+        (14.0, "InputError: wide gave 14, and a @scorer gives 0 to 1: make it a @measure"),
+        (-0.1, "InputError: wide gave -0.1, and a @scorer gives 0 to 1: make it a @measure"),
+        (math.nan, "InputError: wide gave nan, which is no score"),
+    ],
+)
+def test_a_value_that_would_spoil_the_mean_of_all_is_a_failure_of_its_row(
+    value: float, error: str
+) -> None:
+    @scorers.scorer
+    def wide(outputs: str) -> Score:
+        return Score(value)
+
+    assert score_row(["wide"], {}, "answer", {}) == {"wide": Failure(error)}
+
+
+@pytest.mark.usefixtures("registry")
+def test_a_measure_may_be_any_number_and_has_no_bounds() -> None:
+    @scorers.measure
+    def size(outputs: str) -> Score:
+        return Score(float(outputs))
+
+    assert score_row(["size"], {}, "14", {}) == {"size": Score(14.0)}
+    assert isinstance(score_row(["size"], {}, "inf", {})["size"], Failure)
+    assert (BOUNDS["size"], BOUNDS["exact_match"]) == (None, (0, 1))
 
 
 @pytest.fixture

@@ -1,0 +1,84 @@
+"""Smaller tables of a comparison, for a terminal, Markdown and the page alike."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from steps.core import coverage
+from steps.core.comparison import Comparison
+from steps.core.repeated import RepeatedBy
+from steps.core.slices import Slice
+from steps.core.statistics.intervals import Interval
+from steps.core.tabular import markdown_table, plain_table, safe
+
+UNKNOWN = "–"
+MAX_ROWS = 60  # of a table outside of the page
+
+
+@dataclass(frozen=True)
+class Table:
+    title: str
+    headers: Sequence[str]
+    rows: Sequence[Sequence[str]]
+    note: str = ""
+
+    def text(self) -> str:
+        return "\n".join(["", self.title, plain_table(self.headers, self.rows[:MAX_ROWS])])
+
+    def markdown(self) -> str:
+        table = markdown_table(self.headers, self.rows[:MAX_ROWS])
+        return "\n".join([f"### {safe(self.title)}", "", table, "", safe(self.note), ""])
+
+
+def tables(comparison: Comparison) -> list[Table]:
+    """Those that have rows; slices are not among them."""
+    return [one for one in (_repeats(comparison),) if one.rows]
+
+
+def headline_slices(comparison: Comparison) -> list[Table]:
+    """By tag, of the first scorer; the page has all of them."""
+    names = [line.candidate for line in comparison.models]
+    scorer = next(iter(comparison.scorers), None)
+    found: dict[str, dict[str, str]] = {}
+    for one in comparison.slices:
+        if one.scorer == scorer:
+            cell = slice_told(one, comparison.min_coverage)
+            found.setdefault(f"{one.tag}: {one.value}", {})[one.candidate] = cell
+    rows = [[key, *(cells.get(name, UNKNOWN) for name in names)] for key, cells in found.items()]
+    return [Table(f"{scorer} by tag", ("tag", *names), rows)] if rows else []
+
+
+def slice_told(one: Slice, floor: float) -> str:
+    """Its mean with interval and n, or why there is none."""
+    if one.mean is None:
+        return f"{coverage.told(one.coverage, floor)}, n = {one.n}"
+    return f"{_with_interval(one.mean, one.low, one.high)}, n = {one.n}"
+
+
+def _repeats(comparison: Comparison) -> Table:
+    headers = ("scorer", "model", "k", "pass@k", "pass^k", "run-to-run spread", "rows that change")
+    note = (
+        "pass@k: at least one of k answers is right; pass^k: all are. Run-to-run spread is the "
+        "standard deviation of the mean from one repeat to the next."
+    )
+    rows = [_repeat_cells(one) for one in comparison.repeats]
+    return Table("Asked again", headers, rows, note)
+
+
+def _repeat_cells(one: RepeatedBy) -> list[str]:
+    found = one.found
+    if found is None:
+        return [one.scorer, one.candidate, UNKNOWN, one.lacking or UNKNOWN, *[UNKNOWN] * 3]
+    spread = UNKNOWN if found.spread is None else f"{found.spread:.3f}"
+    passes = [_interval(found.pass_at_k), _interval(found.pass_hat_k)]
+    changing = f"{found.changing} of {found.rows}"
+    return [one.scorer, one.candidate, str(found.k), *passes, spread, changing]
+
+
+def _interval(found: Interval | None) -> str:
+    return UNKNOWN if found is None else _with_interval(found.mean, found.low, found.high)
+
+
+def _with_interval(mean: float, low: float | None, high: float | None) -> str:
+    return f"{mean:.2f}" + (
+        f" [{low:.2f}, {high:.2f}]" if low is not None and high is not None else ""
+    )
