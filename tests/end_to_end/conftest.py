@@ -79,11 +79,8 @@ def gemini() -> Iterator[GeminiServer]:
         yield server
 
 
-@pytest.fixture(scope="session")
-def lab(
-    tmp_path_factory: pytest.TempPathFactory, ollama: OllamaServer, gemini: GeminiServer
-) -> Lab:
-    folder = tmp_path_factory.mktemp("lab")
+def lab_in(folder: Path, ollama: OllamaServer, gemini: GeminiServer, **more: str) -> Lab:
+    """A laboratory with both providers; `more` are variables of its environment."""
     knowledge = ROOT / "eval_data" / "knowledge.md"
     (folder / "config.yaml").write_text(CONFIG.replace("KNOWLEDGE", str(knowledge)))
     variables = {
@@ -91,7 +88,14 @@ def lab(
         "GEMINI_API_KEY": SECRET,
         "GOOGLE_GEMINI_BASE_URL": gemini.url,
     }
-    return Lab(folder, variables)
+    return Lab(folder, variables | more)
+
+
+@pytest.fixture(scope="session")
+def lab(
+    tmp_path_factory: pytest.TempPathFactory, ollama: OllamaServer, gemini: GeminiServer
+) -> Lab:
+    return lab_in(tmp_path_factory.mktemp("lab"), ollama, gemini)
 
 
 @pytest.fixture(scope="session")

@@ -184,6 +184,42 @@ def test_parameters_hold_for_one_request_and_the_candidates_own_for_the_rest(
     assert second == {"temperature": 0.2, "stop": ["END"]}
 
 
+ELSEWHERE = {
+    "base_url": "URL",
+    "host": "URL",
+    "api_key": "someone-elses-key",
+    "model": "other:1b",
+    "headers": {"Authorization": "Bearer someone-elses-key"},
+    "options": {"base_url": "URL", "knowledge": "/etc/passwd", "num_ctx": 1},
+    "knowledge": "/etc/passwd",
+}
+
+
+@pytest.mark.parametrize("place", ["request", "params", "row"])
+@pytest.mark.parametrize("name", ELSEWHERE)
+def test_no_request_changes_host_key_model_or_file(
+    name: str, place: str, ollama: PyFuncModel, ollama_server: OllamaServer
+) -> None:
+    with OllamaServer() as other:
+        value = json.loads(json.dumps(ELSEWHERE[name]).replace("URL", other.url))
+        given = {name: value}
+        payloads = {
+            "request": {"messages": MESSAGES} | given,
+            "params": {"dataframe_records": [{"prompt": ASKED}], "params": given},
+            "row": {"dataframe_records": [{"prompt": ASKED} | given]},
+        }
+        status, _ = served(ollama, payloads[place])
+        assert other.requests == []
+    assert status in (200, 400)
+    for seen in ollama_server.requests:
+        assert "authorization" not in {header.lower() for header in seen.headers}
+    for body in sent(ollama_server):
+        assert (body["model"], body["options"]) == (
+            "llama3.1:8b",
+            {"temperature": 0.2, "stop": ["END"]},
+        )
+
+
 def test_a_batch_is_answered_side_by_side_and_in_order(
     ollama: PyFuncModel, ollama_server: OllamaServer
 ) -> None:
@@ -360,13 +396,14 @@ def refuse(*_):
 
 socket.socket.connect = socket.socket.connect_ex = socket.getaddrinfo = refuse
 import mlflow
-told = []
+told, unpickled = [], []
+sys.addaudithook(lambda event, args: event == "pickle.find_class" and unpickled.append(args[:2]))
 for folder in sys.argv[1:]:
     model = mlflow.pyfunc.load_model(folder)
     answers = model.predict([{"prompt": PROMPT}], params={"on_error": "column"})
     told.append(answers.to_dict("records"))
 import llm_models
-print(json.dumps([told, llm_models.__file__]))
+print(json.dumps([told, llm_models.__file__, unpickled]))
 """
 
 
@@ -388,7 +425,7 @@ def alone(packed: Mapping[str, Path], tmp_path_factory: pytest.TempPathFactory) 
 
 
 def test_a_packed_model_answers_elsewhere_without_a_network(alone: Any) -> None:
-    (answers, failures), _ = alone
+    (answers, failures), *_ = alone
     assert [(row["status"], row["text"]) for row in answers] == [("ok", ANSWER)]
     assert [row["error_kind"] for row in failures] == ["unreachable"]
 
@@ -396,5 +433,15 @@ def test_a_packed_model_answers_elsewhere_without_a_network(alone: Any) -> None:
 def test_a_packed_model_runs_the_code_it_was_packed_with(
     alone: Any, packed: Mapping[str, Path]
 ) -> None:
-    _, imported = alone
+    _, imported, _ = alone
     assert Path(imported).is_relative_to(packed["baseline"] / "code")
+
+
+def test_nothing_is_unpickled_when_a_model_loads_and_answers(
+    alone: Any, packed: Mapping[str, Path]
+) -> None:
+    *_, unpickled = alone
+    assert unpickled == []
+    assert [
+        path for path in packed["ollama"].rglob("*") if path.suffix in (".pkl", ".pickle")
+    ] == []

@@ -1,6 +1,7 @@
 """A real MLflow store in a temporary folder, and one real evaluation whose runs tests copy."""
 
 import json
+import shutil
 import signal
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import chdir, contextmanager
@@ -58,13 +59,18 @@ def versions_of(client: MlflowClient, name: str) -> list[ModelVersion]:
 
 
 @pytest.fixture(scope="session")
-def store(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """The address of a SQLite store; to create one takes a second."""
+def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A SQLite store that stays empty, to be copied; to create one takes a second."""
     folder = tmp_path_factory.mktemp("store")
-    uri = f"sqlite:///{folder / 'mlflow.db'}"
-    with chdir(folder), pointing_at(uri):
+    with chdir(folder), pointing_at(f"sqlite:///{folder / 'empty.db'}"):
         tracking.connect()
-    return uri
+    return folder / "empty.db"
+
+
+@pytest.fixture(scope="session")
+def store(empty_store: Path) -> str:
+    """The address of a store that tests share, each in an experiment of its own."""
+    return f"sqlite:///{shutil.copy(empty_store, empty_store.with_name('mlflow.db'))}"
 
 
 @pytest.fixture
@@ -84,6 +90,13 @@ def experiment(
 @pytest.fixture
 def client(experiment: str) -> MlflowClient:
     return MlflowClient()
+
+
+@pytest.fixture
+def own_store(empty_store: Path, tmp_path: Path) -> Iterator[MlflowClient]:
+    """A store that holds nothing but what the test puts there."""
+    with pointing_at(f"sqlite:///{shutil.copy(empty_store, tmp_path / 'own.db')}"):
+        yield MlflowClient()
 
 
 @pytest.fixture

@@ -1,0 +1,86 @@
+"""The main job against tracking servers of a team: PostgreSQL below, user and password before."""
+
+import os
+import secrets
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from tests.end_to_end.conftest import lab_in
+from tests.end_to_end.lab import Lab, free_port, wait_until_up
+from tests.servers.gemini import GeminiServer
+from tests.servers.ollama import OllamaServer
+from tests.servers.postgresql import postgresql, programs
+
+PASSWORD = secrets.token_urlsafe(12)
+ACCOUNT = {"MLFLOW_TRACKING_USERNAME": "lab", "MLFLOW_TRACKING_PASSWORD": PASSWORD}
+NEEDS_POSTGRESQL = pytest.mark.skipif(programs() is None, reason="PostgreSQL is not installed")
+
+
+@contextmanager
+def tracking_server(folder: Path, store: str, *options: str) -> Iterator[str]:
+    """`mlflow server` in a folder of its own; gives its address."""
+    port, log = free_port(), folder / "server.log"
+    (folder / "auth.ini").write_text(
+        f"[mlflow]\ndefault_permission = READ\ndatabase_uri = sqlite:///{folder}/auth.db\n"
+        f"admin_username = lab\nadmin_password = {PASSWORD}\n"
+        "authorization_function = mlflow.server.auth:authenticate_request_basic_auth\n"
+    )
+    variables = {
+        "MLFLOW_AUTH_CONFIG_PATH": str(folder / "auth.ini"),
+        "MLFLOW_FLASK_SERVER_SECRET_KEY": PASSWORD,
+        "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
+        "MLFLOW_DISABLE_TELEMETRY": "true",
+    }
+    command = [sys.executable, "-m", "mlflow", "server", "--backend-store-uri", store]
+    command += ["--artifacts-destination", str(folder / "artifacts"), "--workers", "1"]
+    with log.open("w") as output:
+        process = subprocess.Popen(
+            [*command, "--port", str(port), *options],
+            cwd=folder,
+            env=os.environ | variables,
+            stdout=output,
+            stderr=output,
+            start_new_session=True,
+        )
+    try:
+        wait_until_up(f"http://127.0.0.1:{port}/health", process, log)
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        os.killpg(process.pid, signal.SIGTERM)
+        process.wait(30)
+
+
+def passes_the_whole_job(lab: Lab, models: str, limit: str) -> None:
+    given = {"models": models, "limit": limit}
+    done = lab.mlflow_run("main", **given)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "models:/llm_ollama_chat@staging is version" in done.stdout
+    again = lab.step("register", *(part for k, v in given.items() for part in (f"--{k}", v)))
+    assert again.stdout.count("already registered") == len(models.split(","))
+    scanned = lab.step("scan")
+    assert scanned.stdout.splitlines()[-1] == "verdict: pass", scanned.stdout
+
+
+def test_basic_auth(tmp_path: Path, ollama: OllamaServer, gemini: GeminiServer) -> None:
+    store = f"sqlite:///{tmp_path}/mlflow.db"
+    with tracking_server(tmp_path, store, "--app-name", "basic-auth") as address:
+        stranger = lab_in(tmp_path, ollama, gemini, MLFLOW_TRACKING_URI=address)
+        refused = stranger.step("evaluate", "--limit", "1", "--models", "baseline")
+        assert refused.returncode == 1
+        assert "401" in refused.stderr or "authenticated" in refused.stderr
+        known = lab_in(tmp_path, ollama, gemini, MLFLOW_TRACKING_URI=address, **ACCOUNT)
+        # The server hashes the password at each request, which takes it a tenth of a second.
+        passes_the_whole_job(known, "llama-good", "2")
+
+
+@NEEDS_POSTGRESQL
+def test_postgresql(tmp_path: Path, ollama: OllamaServer, gemini: GeminiServer) -> None:
+    with postgresql(free_port()) as store, tracking_server(tmp_path, store) as address:
+        lab = lab_in(tmp_path, ollama, gemini, MLFLOW_TRACKING_URI=address)
+        passes_the_whole_job(lab, "gemini,llama-good,llama-poor,baseline", "6")
