@@ -1,6 +1,5 @@
 """Ollama, local or cloud, through POST /api/chat."""
 
-import json
 import logging
 import os
 import re
@@ -15,9 +14,10 @@ from pydantic import AfterValidator, BaseModel, Field
 from llm_models.base import Provider
 from llm_models.errors import CallError
 from llm_models.ollama_answer import ENDINGS, hint, timing, usage
-from llm_models.ollama_errors import CANNOT_THINK, TOOL_CALL_LOST, refusal
-from llm_models.ollama_http import Connection, host_url
+from llm_models.ollama_errors import CANNOT_THINK, TOOL_CALL_LOST
+from llm_models.ollama_http import OllamaConnection, host_url
 from llm_models.schema import Chunk, ModelConfig, Request, Sampling
+from llm_models.thinking import after_thinking
 
 __all__ = ["Ollama", "OllamaOptions", "host_url"]
 
@@ -57,7 +57,7 @@ class Ollama(Provider):
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__(config)
-        self._server = Connection(config)
+        self._server = OllamaConnection(config)
         self._unthinking = threading.Event()  # set once the model has refused `think`
 
     @classmethod
@@ -114,7 +114,8 @@ class Ollama(Provider):
         response = self._chat(self._payload(request, stream))
         spoke = called = False
         server = self._server
-        for piece in server.lines(response) if stream else [server.whole(response)]:
+        streamed = map(server.parsed, server.lines(response))
+        for piece in streamed if stream else [server.whole(response)]:
             message = self._message(piece)
             chunk = Chunk(message.get("content", ""), thought="thinking" in message)
             spoke = spoke or bool(chunk.text.strip())
@@ -126,11 +127,7 @@ class Ollama(Provider):
             yield chunk
 
     def clean(self, text: str) -> str:
-        """What follows the last </think>; nothing where the thinking did not end."""
-        _, closed, answer = text.rpartition("</think>")
-        if answer.lstrip().startswith("<think>"):
-            return ""
-        return answer.lstrip() if closed else answer
+        return after_thinking(text)
 
     def _payload(self, request: Request, stream: bool) -> dict[str, Any]:
         options = self.options.model_dump(exclude_none=True)
@@ -168,9 +165,9 @@ class Ollama(Provider):
         answers = bool(message) or "done" in piece
         # A server may also put the error's text where a key belongs.
         if piece.get("error") or (not answers and any(" " in key for key in piece)):
-            raise refusal(None, piece, self.config.model, self._server.url)
+            raise self._server.refusal(None, piece)
         if not answers or not isinstance(message.get("content", ""), str):
-            raise CallError("bad_response", f"not an answer of Ollama's: {json.dumps(piece)}")
+            raise self._server.foreign(piece)
         return message
 
     def _ended(self, chunk: Chunk, last: dict[str, Any], request: Request) -> Chunk:
@@ -197,7 +194,7 @@ class Ollama(Provider):
         for model in models:
             if wanted in (_tagged(model.get("name")), _tagged(model.get("model"))):
                 return dict(model)
-        raise refusal(404, "model not found", self.config.model, self._server.url)
+        raise self._server.refusal(404, "model not found")
 
     def _informed(self, path: str) -> dict[str, Any]:
         """What /api/show or /api/version tells, {} where it tells nothing: it decides nothing."""

@@ -3,10 +3,10 @@
 The texts are those of real servers, local and cloud, 2024 to 2026.
 """
 
-import json
 import re
 from typing import Any
 
+from llm_models.error_body import error_text, seconds
 from llm_models.errors import CallError
 
 CANNOT_THINK = re.compile(r"does not support thinking|think value .* is not supported")
@@ -51,6 +51,7 @@ _KIND_OF_STATUS = {
     503: "busy",
     504: "timeout",
 }
+SLOW = "raise timeout_s, or warm the model up: a cold load can take minutes"
 _HINTS = {
     "busy": "lower the concurrency, or raise OLLAMA_MAX_QUEUE on the server",
     "rate_limited": "lower the concurrency",
@@ -58,7 +59,7 @@ _HINTS = {
     "model_load_failed": "free memory, lower num_ctx or choose a smaller model",
     "quota_exhausted": "wait for the account's limit to reset or raise it",
     "unauthenticated": "run `ollama signin` or set OLLAMA_API_KEY",
-    "timeout": "raise timeout_s, or warm the model up: a cold load can take minutes",
+    "timeout": SLOW,
 }
 
 
@@ -79,7 +80,7 @@ def refusal(
     return CallError(
         kind,
         message,
-        retry_after=_seconds(retry_after),
+        retry_after=seconds(retry_after),
         hint=_HINTS.get(kind),
         retry=False if last else None,
     )
@@ -92,38 +93,6 @@ def no_connection(url: str, cause: Exception, configured: bool) -> CallError:
     setting = "correct base_url" if configured else "set OLLAMA_HOST"
     message = f"Ollama does not answer at {url}{known}: start it with `ollama serve` or {setting}"
     return CallError("unreachable", message)
-
-
-def timed_out(seconds: float) -> CallError:
-    return CallError(
-        "timeout", f"Ollama did not finish within {seconds:g} s", hint=_HINTS["timeout"]
-    )
-
-
-def error_text(body: Any) -> str:
-    """The message in an error body of any shape: text, JSON, JSON within JSON, HTML; '' if none."""
-    if isinstance(body, bytes):
-        body = body.decode("utf-8", "replace")
-    if isinstance(body, str):
-        return _text_of_string(body.strip())
-    if not isinstance(body, dict):
-        return "" if body is None else str(body)
-    lowered = {str(key).lower(): value for key, value in body.items()}
-    for key in ("error", "message", "detail", "status"):
-        if lowered.get(key):
-            return error_text(lowered[key])
-    return ", ".join(f"{key}: {value}" for key, value in body.items())
-
-
-def _text_of_string(text: str) -> str:
-    if text.startswith("<"):
-        return " ".join(re.sub(r"<[^>]*>", " ", text).split())
-    if not text.startswith("{"):
-        return text
-    try:
-        return error_text(json.loads(text)) or text
-    except ValueError:
-        return text
 
 
 def _status_within(body: Any, text: str) -> int:
@@ -145,8 +114,3 @@ def _kind(status: int, text: str) -> str:
     if status < 400 or status in (404, 405):
         return "bad_response"  # a redirect or a wrong path: not Ollama's interface
     return _KIND_OF_STATUS.get(status, "server_error" if status >= 500 else "invalid_request")
-
-
-def _seconds(retry_after: str | None) -> float | None:
-    plain = retry_after and re.fullmatch(r"\d{1,6}(\.\d+)?", retry_after.strip())
-    return float(retry_after) if retry_after and plain else None
