@@ -24,7 +24,9 @@ class Connection(ABC):
     """One server, whose address and key are read at every call. Safe to share between threads."""
 
     server: ClassVar[str]  # what messages call it
+    url_variable: ClassVar[str]  # environment variable of its address
     key_variable: ClassVar[str]  # environment variable of the key, which may be missing
+    start: ClassVar[str] = "start it"
     slow: ClassVar[str] = "raise timeout_s"  # what mends a time-out
 
     def __init__(self, config: ModelConfig) -> None:
@@ -42,10 +44,6 @@ class Connection(ABC):
     @abstractmethod
     def refusal(self, status: int | None, body: Any, retry_after: str | None = None) -> CallError:
         """What an error answer means; `status` is None for one inside a 200 answer."""
-
-    @abstractmethod
-    def no_connection(self, cause: Exception) -> CallError:
-        """Nobody answers at `url`."""
 
     @property
     def key(self) -> str:
@@ -84,6 +82,15 @@ class Connection(ABC):
                 if line.strip():
                     yield line
 
+    def events(self, response: requests.Response) -> Iterator[dict[str, Any]]:
+        """The data of server-sent events, or the one object of a server that did not stream."""
+        for line in self.lines(response):
+            field, _, data = line.partition(b":")
+            if line.startswith(b"{"):
+                yield self.parsed(line)
+            elif field == b"data" and data.strip() != b"[DONE]":
+                yield self.parsed(data)
+
     def parsed(self, raw: bytes) -> dict[str, Any]:
         """The JSON object of a body or a line. Raises CallError where it is none."""
         try:
@@ -117,7 +124,7 @@ class Connection(ABC):
         except requests.ReadTimeout as error:
             raise self._timed_out() from error
         except requests.ConnectionError as error:
-            raise self.no_connection(error) from error
+            raise self._unreachable(error) from error
         except requests.RequestException as error:
             text = f"cannot call {self.server} at {url}: {error}"
             raise CallError("invalid_request", text) from error
@@ -132,6 +139,13 @@ class Connection(ABC):
         except requests.RequestException as error:
             raise CallError("incomplete", "the connection broke within the answer") from error
 
+    def _unreachable(self, cause: Exception) -> CallError:
+        name = type(cause).__name__  # a timeout, a certificate, a proxy; else nobody listens
+        known = "" if name == "ConnectionError" else f" ({name})"
+        setting = "correct base_url" if self._config.base_url else f"set {self.url_variable}"
+        text = f"{self.server} does not answer at {self.url}{known}: {self.start} or {setting}"
+        return CallError("unreachable", text)
+
     def _timed_out(self) -> CallError:
         text = f"{self.server} did not finish within {self._config.timeout_s:g} s"
         return CallError("timeout", text, hint=self.slow)
@@ -145,6 +159,11 @@ class Connection(ABC):
         if key:
             call.headers["Authorization"] = f"Bearer {key}"
         return call
+
+
+def told(facts: Any) -> dict[str, Any]:
+    """Only what has a value: servers leave facts out, empty or null as they please."""
+    return {k: v for k, v in facts.items() if v} if isinstance(facts, dict) else {}
 
 
 def _is_loopback(url: str) -> bool:

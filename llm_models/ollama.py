@@ -12,6 +12,7 @@ import requests
 from pydantic import AfterValidator, BaseModel, Field
 
 from llm_models.base import Provider
+from llm_models.connection import told
 from llm_models.errors import CallError
 from llm_models.ollama_answer import ENDINGS, hint, timing, usage
 from llm_models.ollama_errors import CANNOT_THINK, TOOL_CALL_LOST
@@ -69,10 +70,10 @@ class Ollama(Provider):
     def identity(self) -> dict[str, Any]:
         """digest, quantization and parameter_size, each where the server tells it."""
         listed = self._listed()
-        described = _told(listed.get("details"))
+        described = told(listed.get("details"))
         if not {"quantization_level", "parameter_size"} <= set(described):
-            described = _told(self._informed("/api/show").get("details")) | described
-        return _told(
+            described = told(self._informed("/api/show").get("details")) | described
+        return told(
             {
                 "digest": listed.get("digest"),
                 "quantization": described.get("quantization_level"),
@@ -83,10 +84,10 @@ class Ollama(Provider):
     def details(self) -> dict[str, Any]:
         """family, context_length and server_version, which do not change what is answered."""
         shown = self._informed("/api/show")
-        info = _told(shown.get("model_info"))
-        return _told(
+        info = told(shown.get("model_info"))
+        return told(
             {
-                "family": _told(shown.get("details")).get("family"),
+                "family": told(shown.get("details")).get("family"),
                 "context_length": info.get(f"{info.get('general.architecture')}.context_length"),
                 "server_version": self._informed("/api/version").get("version"),
             }
@@ -94,8 +95,8 @@ class Ollama(Provider):
 
     def parallel(self, most: int) -> int:
         """What the server runs at once where OLLAMA_NUM_PARALLEL tells; more would only queue."""
-        told = os.environ.get("OLLAMA_NUM_PARALLEL", "")
-        return min(most, int(told)) if told.isdigit() and int(told) else most
+        allowed = os.environ.get("OLLAMA_NUM_PARALLEL", "")
+        return min(most, int(allowed)) if allowed.isdigit() and int(allowed) else most
 
     def warm_up(self) -> float | None:
         """Load the model as the calls will want it: another num_ctx would load it again."""
@@ -161,7 +162,7 @@ class Ollama(Provider):
 
     def _message(self, piece: dict[str, Any]) -> dict[str, Any]:
         """The message of one piece. Raises CallError for an error in its place."""
-        message = _told(piece.get("message"))
+        message = told(piece.get("message"))
         answers = bool(message) or "done" in piece
         # A server may also put the error's text where a key belongs.
         if piece.get("error") or (not answers and any(" " in key for key in piece)):
@@ -203,11 +204,6 @@ class Ollama(Provider):
             return self._server.ask(path, payload)
         except CallError:
             return {}
-
-
-def _told(facts: Any) -> dict[str, Any]:
-    """Only what has a value: servers leave facts out, empty or null as they please."""
-    return {k: v for k, v in facts.items() if v} if isinstance(facts, dict) else {}
 
 
 def _tagged(name: str | None) -> str:

@@ -7,7 +7,7 @@ from typing import Any
 
 from llm_models.connection import Connection
 from llm_models.errors import CallError
-from llm_models.ollama_errors import SLOW, no_connection, refusal
+from llm_models.ollama_errors import SLOW, refusal
 
 _DEFAULT_PORTS = {"http": "80", "https": "443"}  # where a scheme is given; 11434 otherwise
 _AUTHORITY = re.compile(r"(?:\[(?P<v6>[^\]]*)\]|(?P<host>[^:]*))(?::(?P<port>[^:]*))?")
@@ -17,7 +17,9 @@ class OllamaConnection(Connection):
     """Reads OLLAMA_HOST and, for Ollama's cloud, OLLAMA_API_KEY."""
 
     server = "Ollama"
+    url_variable = "OLLAMA_HOST"
     key_variable = "OLLAMA_API_KEY"
+    start = "start it with `ollama serve`"
     slow = SLOW
 
     @property
@@ -26,9 +28,6 @@ class OllamaConnection(Connection):
 
     def refusal(self, status: int | None, body: Any, retry_after: str | None = None) -> CallError:
         return refusal(status, body, self._config.model, self.url, retry_after)
-
-    def no_connection(self, cause: Exception) -> CallError:
-        return no_connection(self.url, cause, self._config.base_url is not None)
 
 
 def host_url(value: str | None) -> str:
