@@ -48,7 +48,8 @@ class OpenAIServer(ScriptedServer):
         """What the protocol answers where no fault is scripted."""
         if seen.path not in ("/v1/models", CHAT):
             return Reply(404, error(f"Invalid URL ({seen.method} {seen.path})"))
-        if self.key is not None and seen.headers.get("Authorization") != f"Bearer {self.key}":
+        headers = {name.lower(): value for name, value in seen.headers.items()}
+        if self.key is not None and headers.get("authorization") != f"Bearer {self.key}":
             text = "Incorrect API key provided."
             return Reply(401, error(text, "invalid_request_error", "invalid_api_key"))
         if seen.path == "/v1/models":
