@@ -8,11 +8,13 @@ SECRET_VARIABLES = (
     "GEMINI_API_KEY",
     "GOOGLE_API_KEY",
     "OLLAMA_API_KEY",
+    "OPENAI_API_KEY",
     "MLFLOW_TRACKING_PASSWORD",
     "MLFLOW_TRACKING_TOKEN",
 )
 _SECRET_SHAPES = re.compile(
-    r"AIza[\w-]{20,}|ya29\.[\w.-]+|(?<=[?&]key=)[^&\s\"']+|(?<=Bearer )[\w.~+/=-]+"
+    r"AIza[\w-]{20,}|\bsk-[\w-]{16,}|ya29\.[\w.-]+|(?<=[?&]key=)[^&\s\"']+"
+    r"|(?<=Bearer )[\w.~+/=-]+|(?<=://)[^/\s@]*:[^/\s@]*(?=@)"
 )
 MAX_MESSAGE = 300  # characters: servers answer with whole HTML pages
 

@@ -1,6 +1,5 @@
 """Ollama, local or cloud, through POST /api/chat."""
 
-import json
 import logging
 import os
 import re
@@ -13,11 +12,13 @@ import requests
 from pydantic import AfterValidator, BaseModel, Field
 
 from llm_models.base import Provider
+from llm_models.connection import told
 from llm_models.errors import CallError
 from llm_models.ollama_answer import ENDINGS, hint, timing, usage
-from llm_models.ollama_errors import CANNOT_THINK, TOOL_CALL_LOST, refusal
-from llm_models.ollama_http import Connection, host_url
+from llm_models.ollama_errors import CANNOT_THINK, TOOL_CALL_LOST
+from llm_models.ollama_http import OllamaConnection, host_url
 from llm_models.schema import Chunk, ModelConfig, Request, Sampling
+from llm_models.thinking import after_thinking
 
 __all__ = ["Ollama", "OllamaOptions", "host_url"]
 
@@ -57,7 +58,7 @@ class Ollama(Provider):
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__(config)
-        self._server = Connection(config)
+        self._server = OllamaConnection(config)
         self._unthinking = threading.Event()  # set once the model has refused `think`
 
     @classmethod
@@ -69,10 +70,10 @@ class Ollama(Provider):
     def identity(self) -> dict[str, Any]:
         """digest, quantization and parameter_size, each where the server tells it."""
         listed = self._listed()
-        described = _told(listed.get("details"))
+        described = told(listed.get("details"))
         if not {"quantization_level", "parameter_size"} <= set(described):
-            described = _told(self._informed("/api/show").get("details")) | described
-        return _told(
+            described = told(self._informed("/api/show").get("details")) | described
+        return told(
             {
                 "digest": listed.get("digest"),
                 "quantization": described.get("quantization_level"),
@@ -83,10 +84,10 @@ class Ollama(Provider):
     def details(self) -> dict[str, Any]:
         """family, context_length and server_version, which do not change what is answered."""
         shown = self._informed("/api/show")
-        info = _told(shown.get("model_info"))
-        return _told(
+        info = told(shown.get("model_info"))
+        return told(
             {
-                "family": _told(shown.get("details")).get("family"),
+                "family": told(shown.get("details")).get("family"),
                 "context_length": info.get(f"{info.get('general.architecture')}.context_length"),
                 "server_version": self._informed("/api/version").get("version"),
             }
@@ -94,8 +95,8 @@ class Ollama(Provider):
 
     def parallel(self, most: int) -> int:
         """What the server runs at once where OLLAMA_NUM_PARALLEL tells; more would only queue."""
-        told = os.environ.get("OLLAMA_NUM_PARALLEL", "")
-        return min(most, int(told)) if told.isdigit() and int(told) else most
+        allowed = os.environ.get("OLLAMA_NUM_PARALLEL", "")
+        return min(most, int(allowed)) if allowed.isdigit() and int(allowed) else most
 
     def warm_up(self) -> float | None:
         """Load the model as the calls will want it: another num_ctx would load it again."""
@@ -114,7 +115,8 @@ class Ollama(Provider):
         response = self._chat(self._payload(request, stream))
         spoke = called = False
         server = self._server
-        for piece in server.lines(response) if stream else [server.whole(response)]:
+        streamed = map(server.parsed, server.lines(response))
+        for piece in streamed if stream else [server.whole(response)]:
             message = self._message(piece)
             chunk = Chunk(message.get("content", ""), thought="thinking" in message)
             spoke = spoke or bool(chunk.text.strip())
@@ -126,11 +128,7 @@ class Ollama(Provider):
             yield chunk
 
     def clean(self, text: str) -> str:
-        """What follows the last </think>; nothing where the thinking did not end."""
-        _, closed, answer = text.rpartition("</think>")
-        if answer.lstrip().startswith("<think>"):
-            return ""
-        return answer.lstrip() if closed else answer
+        return after_thinking(text)
 
     def _payload(self, request: Request, stream: bool) -> dict[str, Any]:
         options = self.options.model_dump(exclude_none=True)
@@ -164,13 +162,13 @@ class Ollama(Provider):
 
     def _message(self, piece: dict[str, Any]) -> dict[str, Any]:
         """The message of one piece. Raises CallError for an error in its place."""
-        message = _told(piece.get("message"))
+        message = told(piece.get("message"))
         answers = bool(message) or "done" in piece
         # A server may also put the error's text where a key belongs.
         if piece.get("error") or (not answers and any(" " in key for key in piece)):
-            raise refusal(None, piece, self.config.model, self._server.url)
+            raise self._server.refusal(None, piece)
         if not answers or not isinstance(message.get("content", ""), str):
-            raise CallError("bad_response", f"not an answer of Ollama's: {json.dumps(piece)}")
+            raise self._server.foreign(piece)
         return message
 
     def _ended(self, chunk: Chunk, last: dict[str, Any], request: Request) -> Chunk:
@@ -197,7 +195,7 @@ class Ollama(Provider):
         for model in models:
             if wanted in (_tagged(model.get("name")), _tagged(model.get("model"))):
                 return dict(model)
-        raise refusal(404, "model not found", self.config.model, self._server.url)
+        raise self._server.refusal(404, "model not found")
 
     def _informed(self, path: str) -> dict[str, Any]:
         """What /api/show or /api/version tells, {} where it tells nothing: it decides nothing."""
@@ -206,11 +204,6 @@ class Ollama(Provider):
             return self._server.ask(path, payload)
         except CallError:
             return {}
-
-
-def _told(facts: Any) -> dict[str, Any]:
-    """Only what has a value: servers leave facts out, empty or null as they please."""
-    return {k: v for k, v in facts.items() if v} if isinstance(facts, dict) else {}
 
 
 def _tagged(name: str | None) -> str:

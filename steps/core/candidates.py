@@ -1,5 +1,6 @@
 """From a line of config.yaml to something that can be asked, with the identity of its answers."""
 
+import re
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -14,7 +15,7 @@ from steps.core.hashing import sha256_of, sha256_of_files
 from steps.core.prices import load_table, price_of
 
 PACKAGE = Path(llm_models.__file__).parent
-SHARED_CODE = ("base", "cost", "errors", "model", "payload", "schema", "served_error")
+_IMPORT = re.compile(r"^\s*from llm_models\.(\w+) import", re.MULTILINE)
 
 
 @dataclass(frozen=True)
@@ -115,6 +116,11 @@ def settings_hash(candidate: Candidate, config: ModelConfig) -> str:
 
 
 def _code_of(provider: str) -> Iterable[Path]:
-    """The packed files that can change this provider's answers; other providers cannot."""
-    yield from (PACKAGE / f"{name}.py" for name in SHARED_CODE)
-    yield from sorted(PACKAGE.glob(f"{provider}*.py"))
+    """Its file and all that it imports of the package; no other can change its answers."""
+    found: set[str] = set()
+    waiting = {provider}
+    while waiting:
+        found |= waiting
+        texts = [(PACKAGE / f"{name}.py").read_text("utf-8") for name in waiting]
+        waiting = {name for text in texts for name in _IMPORT.findall(text)} - found
+    return (PACKAGE / f"{name}.py" for name in sorted(found))

@@ -154,7 +154,7 @@ class Judge(Strict):
 
     model: Annotated[str, AfterValidator(_judge_model)]
     base_url: Url | None = None
-    temperature: float = Field(default=0.0, ge=0, le=2)
+    temperature: float | None = Field(default=0.0, ge=0, le=2)  # None: the model's own
     seed: int | None = 7
     timeout_s: Seconds = 60.0
     guidelines: Texts = ()

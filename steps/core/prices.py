@@ -32,7 +32,10 @@ CATALOGUE_KEYS = {
     "output": "output_per_million_tokens",
     "cached_input": "cache_read_per_million_tokens",
 }
-_TEXT_MODEL = re.compile(r"gemini-(\d|flash|pro)")  # not robotics, omni and other specialists
+_TEXT_MODELS = {  # by catalogue and provider: no audio, search, robotics and other specialists
+    "gemini": re.compile(r"gemini-(\d|flash|pro)"),
+    "openai": re.compile(r"(gpt-|o)\d[\w.]*(-mini|-nano)?(-chat)?(-latest)?(-\d{4}-\d\d-\d\d)?$"),
+}
 
 Dollars = Annotated[float, Field(ge=0)]
 
@@ -108,19 +111,21 @@ def price_of(
 def refresh(path: Path = PRICES) -> list[str]:
     """Write the table anew from MLflow's catalogue; what changed, one line a price."""
     old = load_table(path).models if path.exists() else {}
-    updated, new = _from_catalogue(_catalogue())
-    content = {"updated": updated, "source": f"mlflow {version('mlflow')}", "models": new}
+    days, tables = zip(*map(_from_catalogue, _TEXT_MODELS), strict=True)
+    new = {key: price for table in tables for key, price in table.items()}
+    content = {"updated": max(days), "source": f"mlflow {version('mlflow')}", "models": new}
     text = yaml.safe_dump(content, sort_keys=False, default_flow_style=None, width=100)
     path.write_text(HEAD + text, encoding="utf-8")
     changed = [key for key in sorted(old.keys() | new.keys()) if old.get(key) != new.get(key)]
     return [f"{key}: {old.get(key, 'none')} -> {new.get(key, 'none')}" for key in changed]
 
 
-def _catalogue() -> Mapping[str, Any]:
+def _catalogue(provider: str) -> Mapping[str, Any]:
     mlflow = find_spec("mlflow")  # importing it costs a second
     if mlflow is None or not mlflow.submodule_search_locations:
         raise InputError("mlflow is not installed: run `pip install -r requirements.txt`")
-    path = Path(mlflow.submodule_search_locations[0], "utils", "model_catalog", "gemini.json")
+    folder = Path(mlflow.submodule_search_locations[0], "utils", "model_catalog")
+    path = folder / f"{provider}.json"
     content = json.loads(path.read_text(encoding="utf-8"))
     if content["schema_version"] != "1.0":
         raise InputError(f"{path}: prices of schema {content['schema_version']} are not understood")
@@ -128,22 +133,28 @@ def _catalogue() -> Mapping[str, Any]:
     return models
 
 
-def _from_catalogue(models: Mapping[str, Any]) -> tuple[str, dict[str, Plain]]:
+def _from_catalogue(provider: str) -> tuple[str, dict[str, Plain]]:
+    """The day of the newest price, and the prices."""
+    models, wanted = _catalogue(provider), _TEXT_MODELS[provider]
     newest = max(entry["last_updated_at"] for entry in models.values())
-    kept = {name: entry for name, entry in models.items() if _current(name, entry, newest)}
-    prices = {key_of("gemini", name): _price(kept[name]["pricing"]) for name in sorted(kept)}
+    kept = {
+        name: entry
+        for name, entry in models.items()
+        if wanted.match(name) and _current(entry, newest)
+    }
+    prices = {key_of(provider, name): _price(kept[name]["pricing"]) for name in sorted(kept)}
     return max(entry["last_updated_at"] for entry in kept.values()), prices
 
 
-def _current(name: str, entry: Mapping[str, Any], newest: str) -> bool:
+def _current(entry: Mapping[str, Any], newest: str) -> bool:
     """A text model not yet retired when the catalogue was made, with a price we can express."""
     pricing = entry.get("pricing", {})
     return (
         entry["mode"] == "chat"
-        and _TEXT_MODEL.match(name) is not None
         and entry["capabilities"]["response_schema"]  # audio, image and live models have none
         and entry.get("deprecation_date", "9999") > newest
         and pricing.keys() >= {CATALOGUE_KEYS["input"], CATALOGUE_KEYS["output"]}
+        and "cache_write_per_million_tokens" not in pricing  # how much is written is not told
         and len(pricing.get("long_context", [])) <= 1
     )
 

@@ -1,5 +1,6 @@
 """The judges as MLflow's own objects ask the same server the same thing, and give up soon."""
 
+import json
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,8 +12,10 @@ from steps.core import environment
 from steps.core.config import Judge
 from steps.core.judge_mlflow import mlflow_judges
 from steps.core.judge_prompts import BUILT_IN, criteria
+from tests.servers import openai
 from tests.servers.gemini import KEY, GeminiServer
 from tests.servers.ollama import MODEL, OllamaServer, Reply
+from tests.servers.openai import OpenAIServer
 
 COMPLETIONS = "/v1/chat/completions"
 ROW: dict[str, Any] = {
@@ -76,6 +79,16 @@ def test_a_gemini_judge_uses_either_key_and_either_address(
         made = judges("correctness", model="gemini:/gemini-2.5-flash", **own)
         assert made[0](**ROW).value == "yes"
     assert os.environ["GEMINI_API_KEY"] == KEY
+
+
+@pytest.mark.parametrize("where", ["base_url", "OPENAI_BASE_URL"])
+def test_an_openai_judge_asks_the_same_server(monkeypatch: pytest.MonkeyPatch, where: str) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", openai.KEY)
+    with OpenAIServer(answer=lambda messages: json.dumps(VERDICT)) as server:
+        own = {"base_url": server.url} if where == "base_url" else {}
+        monkeypatch.setenv("OPENAI_BASE_URL", "http://127.0.0.1:9" if own else server.url)
+        made = judges("correctness", model=f"openai:/{openai.MODEL}", **own)
+        assert made[0](**ROW).value == "yes"
 
 
 def test_the_built_in_judges_are_mlflows_own() -> None:

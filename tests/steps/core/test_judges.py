@@ -18,9 +18,10 @@ from steps.core.journal import Journal
 from steps.core.judge_model import GONE_AFTER, OPTIONS, SCHEMA
 from steps.core.judges import Judging, unavailable
 from steps.core.scorers import Failure, Score
-from tests.servers import gemini
+from tests.servers import gemini, openai
 from tests.servers.gemini import GeminiServer
 from tests.servers.ollama import MODEL, OllamaServer, Reply, ending
+from tests.servers.openai import OpenAIServer
 
 CHAT = "/api/chat"
 QUESTION = {"prompt": "What is the capital of France?"}
@@ -363,7 +364,7 @@ def test_a_server_that_is_down_is_named_with_its_remedy(server: OllamaServer) ->
     [
         ({"scorers": ("corectness",)}, "judge.scorers: there is no 'corectness' (did you mean"),
         ({"scorers": ("mlflow.Fluency",)}, "mlflow.Correctness"),
-        ({"model": "openai:/gpt-4.1"}, "there is no provider 'openai'"),
+        ({"model": "anthropic:/claude"}, "there is no provider 'anthropic'"),
         ({"model": "baseline:/bm25"}, "judge.model: baseline cannot be held to a JSON schema"),
     ],
 )
@@ -384,6 +385,21 @@ def test_no_error_holds_the_key(journal: Journal, monkeypatch: pytest.MonkeyPatc
     assert "[secret]" in said.error
     assert "[secret]" in refused.error
     assert KEY not in said.error + refused.error
+
+
+def test_an_openai_judge_is_held_to_the_schema_and_may_have_no_temperature(
+    journal: Journal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", openai.KEY)
+    with OpenAIServer(answer=lambda messages: YES) as server:
+        model, url = f"openai:/{openai.MODEL}", server.url
+        given = Judge(model=model, base_url=url, scorers=("correctness",), temperature=None)
+        judge = Judging(given, journal)
+        assert unavailable(given) is None
+        assert verdict(judge) == Score(True, "It says Paris.")
+        body = server.requests[-1].body
+    assert body["response_format"]["json_schema"]["schema"] == SCHEMA
+    assert ("temperature" in body, body["seed"]) == (False, 7)
 
 
 def test_judges_are_ready_without_mlflow() -> None:

@@ -72,11 +72,11 @@ def test_refreshing_tells_what_changed(tmp_path):
 
 
 def test_every_figure_stands_in_the_bundled_catalogue():
-    folder = Path(find_spec("mlflow").submodule_search_locations[0])
-    catalogue = json.loads((folder / "utils/model_catalog/gemini.json").read_text())["models"]
+    folder = Path(find_spec("mlflow").submodule_search_locations[0], "utils/model_catalog")
     table = load_table()
     for key, price in table.models.items():
-        entry = catalogue[key.removeprefix("gemini/")]
+        provider, _, model = key.partition("/")
+        entry = json.loads((folder / f"{provider}.json").read_text())["models"][model]
         assert price["input"] == entry["pricing"]["input_per_million_tokens"]
         assert price["output"] == entry["pricing"]["output_per_million_tokens"]
         assert ("long_context" in price) == ("long_context" in entry["pricing"])
