@@ -13,6 +13,7 @@ from llm_models.schema import ModelConfig
 from steps.core.config import Candidate, Config, choose, provider_class
 from steps.core.hashing import sha256_of, sha256_of_files
 from steps.core.prices import load_table, price_of
+from steps.core.prompts import Prompt, find, is_reference
 
 PACKAGE = Path(llm_models.__file__).parent
 _IMPORT = re.compile(r"^\s*from llm_models\.(\w+) import", re.MULTILINE)
@@ -26,6 +27,7 @@ class Ready:
     provider: Provider
     fingerprint: str  # what changes its answers
     settings_hash: str  # what changes how they are asked and billed
+    prompt: Prompt | None = None  # None: the system prompt stands in the config
 
     @property
     def config(self) -> ModelConfig:
@@ -34,6 +36,11 @@ class Ready:
     @property
     def price_hash(self) -> str:
         return sha256_of(self.config.price)
+
+    @property
+    def prompt_record(self) -> dict[str, str]:
+        """Name and version of its registered prompt, where it has one."""
+        return self.prompt.record() if self.prompt else {}
 
 
 @dataclass(frozen=True)
@@ -48,7 +55,10 @@ class Skipped:
 
 
 def resolve(candidate: Candidate, config: Config) -> Ready:
-    """Ask the provider who would answer, at no cost. Raises CallError with the remedy."""
+    """Ask the provider who would answer, at no cost.
+
+    Raises CallError with the remedy, and InputError where its prompt is not in the registry.
+    """
     kind = provider_class(candidate.provider)
     unresolved = ModelConfig(
         candidate=candidate.name,
@@ -65,10 +75,21 @@ def resolve(candidate: Candidate, config: Config) -> Ready:
     local = kind.runs_locally(unresolved)
     price = price_of(candidate.provider, candidate.model, local, config.own_prices(), load_table())
     identity = kind(unresolved).identity()
-    provider = kind(replace(unresolved, identity=identity, price=price))
-    return Ready(
-        candidate, provider, fingerprint(provider), settings_hash(candidate, provider.config)
-    )
+    prompt = _prompt_of(candidate)
+    system = prompt.text if prompt else candidate.system
+    provider = kind(replace(unresolved, system=system, identity=identity, price=price))
+    settings = settings_hash(candidate, provider.config)
+    return Ready(candidate, provider, fingerprint(provider, prompt), settings, prompt)
+
+
+def _prompt_of(candidate: Candidate) -> Prompt | None:
+    """The registered prompt that a candidate names, if it names one."""
+    if not (candidate.system and is_reference(candidate.system)):
+        return None
+    try:
+        return find(candidate.system)
+    except InputError as error:
+        raise InputError(f"{candidate.name}: system: {error}") from None
 
 
 def resolve_all(config: Config, spec: str) -> tuple[list[Ready], list[Skipped]]:
@@ -90,7 +111,7 @@ def resolve_all(config: Config, spec: str) -> tuple[list[Ready], list[Skipped]]:
     return ready, skipped
 
 
-def fingerprint(provider: Provider) -> str:
+def fingerprint(provider: Provider, prompt: Prompt | None = None) -> str:
     """Hex sha256 of what changes the answers: model, prompt, options and packed code."""
     config = provider.config
     options = {k: v for k, v in config.options.items() if k not in provider.files}
@@ -104,6 +125,8 @@ def fingerprint(provider: Provider) -> str:
         "base_url": config.base_url,
         "code": sha256_of_files(list(_code_of(config.provider))),
     }
+    if prompt:
+        parts |= prompt.record()
     return sha256_of(parts)
 
 

@@ -18,6 +18,7 @@ from pydantic_core import InitErrorDetails, PydanticCustomError
 from llm_models.errors import InputError
 from llm_models.schema import Sampling
 from steps.core.prices import Plain, Price, key_of
+from steps.core.prompts import checked
 from steps.core.providers import provider_class
 from steps.core.strict import Problem, Strict, Text, Texts, did_you_mean, read_text
 from steps.core.yaml_lines import Document, parse
@@ -62,6 +63,7 @@ def _provider(name: str) -> str:
 Name = Annotated[str, AfterValidator(_name)]
 ProviderName = Annotated[str, AfterValidator(_provider)]
 Url = Annotated[str, AfterValidator(_url)]
+System = Annotated[Text, AfterValidator(checked)]  # the text, or prompts:/name@alias
 Seconds = Annotated[float, Field(gt=0)]
 PriceKey = Annotated[str, AfterValidator(_price_key)]
 
@@ -69,7 +71,7 @@ PriceKey = Annotated[str, AfterValidator(_price_key)]
 class Defaults(Strict):
     """What a candidate may leave out; None leaves the choice to the provider."""
 
-    system: Text | None = None
+    system: System | None = None
     temperature: float | None = Field(default=None, ge=0, le=2)
     top_p: float | None = Field(default=None, ge=0, le=1)
     top_k: int | None = Field(default=None, ge=1)

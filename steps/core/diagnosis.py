@@ -72,7 +72,8 @@ def _candidates(
             yield _unusable(candidate, each, needed)
             continue
         ready, told = each
-        identity = ", ".join(f"{k} {shorten(str(v), 20)}" for k, v in ready.config.identity.items())
+        known = ready.config.identity | ready.prompt_record
+        identity = ", ".join(f"{k} {shorten(str(v), 20)}" for k, v in known.items())
         yield Finding("ok", candidate.name, f"can be asked: {identity or ready.config.model}")
         yield _context(ready, told, rows)
         yield _price(ready, settings.max_cost)

@@ -98,6 +98,8 @@ def record(
     status = "FAILED"
     try:
         tracking.log_dataset(client, run_id, dataset, model_id)
+        if ready.prompt:
+            client.link_prompt_version_to_run(run_id, ready.prompt.uri)
         summary, found = _store_rows(run, place, scoring, Traced(trace, run.total), progress)
         metrics = dict(found.metrics) | {"model_load_time": run.load_s}
         tracking.log_results(client, run_id, dataset, model_id, metrics)
@@ -163,6 +165,7 @@ def _writer(run: Run, place: Place, scoring: Scoring) -> TraceWriter:
         model_name=config.model,
         price=config.price,
         judges=scoring.judges,
+        prompt=run.ready.prompt,
     )
 
 

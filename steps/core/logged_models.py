@@ -52,6 +52,7 @@ def _log(ready: Ready) -> str:
             params={k: str(v) for k, v in run_params(ready).items() if v is not None},
             tags=model_tags(ready),
             model_type="llm",
+            prompts=[ready.prompt.uri] if ready.prompt else None,  # links run and model to it
         )
     return info.model_id
 
@@ -90,6 +91,7 @@ def run_params(ready: Ready) -> dict[str, Any]:
         "task": candidate.task,
         **asdict(config.sampling),
         "system_prompt": config.system,
+        **ready.prompt_record,
         "candidate": candidate.name,
         "registered_name": candidate.registered_name,
         "timeout_s": config.timeout_s,
@@ -106,4 +108,5 @@ def model_tags(ready: Ready) -> dict[str, str]:
         "candidate": ready.candidate.name,
         "registered_name": ready.candidate.registered_name,
         "supplier": ready.config.provider,
+        **ready.prompt_record,
     }

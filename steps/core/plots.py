@@ -26,8 +26,11 @@ MARKS = {  # colour and shape: either is enough to tell verdicts apart
     "worse": ("#b3261e", "v"),
     "no difference shown": (QUIET, "o"),
     "not enough rows": (QUIET, "x"),
+    "not enough coverage": (QUIET, "+"),
 }
-LEGEND = "▲ better    ▼ worse    ● no difference shown    × not enough rows"
+LEGEND = (
+    "▲ better    ▼ worse    ● no difference shown    × not enough rows    + not enough coverage"
+)
 
 
 @dataclass(frozen=True)

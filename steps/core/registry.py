@@ -26,6 +26,7 @@ EVIDENCE = (  # tags of a run; equal ones prove the same
     "price_hash",
     "answers_sha256",
 )
+PROMPT = ("prompt_name", "prompt_version")
 VERSIONS_TAG = "mlflow.modelVersions"
 STAGES = {"staging": "Staging", "production": "Production"}
 
@@ -112,6 +113,7 @@ def ensure_registered(client: MlflowClient, evidence: Evidence) -> tuple[ModelVe
         if held is not None:
             return held, False
         tags = {key: evidence.tags[key] for key in (*EVIDENCE, "candidate", "dataset")}
+        tags |= {key: evidence.tags[key] for key in PROMPT if key in evidence.tags}
         tags |= {"evidence": evidence.key, "run_id": evidence.run.info.run_id}
         return _create(client, name, evidence, tags), True
 
@@ -155,9 +157,18 @@ def describe(evidence: Evidence) -> str:
     return (
         f"**{params['model_name']}** by {params['supplier']} as candidate "
         f"`{evidence.candidate}`, evaluated on `{evidence.tags['dataset']}` "
-        f"({metrics['rows']:.0f} rows) in run `{evidence.run.info.run_id}`.\n\n"
+        f"({metrics['rows']:.0f} rows) in run `{evidence.run.info.run_id}`"
+        f"{_prompt_link(evidence)}.\n\n"
         f"{'; '.join(told)}; error rate {metrics['error_rate']:.3g}."
     )
+
+
+def _prompt_link(evidence: Evidence) -> str:
+    """A link in the UI: MLflow itself shows the prompt on run and logged model alone."""
+    name, version = (evidence.tags.get(key) for key in PROMPT)
+    page = f"#/experiments/{evidence.run.info.experiment_id}/prompts/{name}"
+    link = f"[{name} version {version}]({page}?promptVersion={version})"
+    return f", with the system prompt {link}" if name else ""
 
 
 def holder(client: MlflowClient, name: str, alias: str) -> ModelVersion | None:

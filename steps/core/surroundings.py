@@ -109,9 +109,9 @@ def _intact(subject: str, file: Path, sha256: str) -> Finding:
     return Finding("problem", subject, f"{file} is damaged or missing", f"`git checkout -- {file}`")
 
 
-def sqlite_file() -> Path | None:
-    """The file of the tracking store, where it is SQLite."""
-    found = re.match(r"sqlite(?:\+\w+)?:///([^?]+)", os.environ.get(URI, ""))
+def sqlite_file(uri: str | None = None) -> Path | None:
+    """The file of a store (default: the tracking store), where it is SQLite."""
+    found = re.match(r"sqlite(?:\+\w+)?:///([^?]+)", uri or os.environ.get(URI, ""))
     return Path(found[1]) if found else None
 
 
@@ -119,7 +119,7 @@ def _store() -> Finding:
     if file := sqlite_file():
         return _sqlite_store(file)
     if uri := os.environ.get(URI):
-        return _server(uri)
+        return server(uri)
     told = f"{URI} is empty, so each folder a command is started in gets a store of its own"
     return Finding("warning", "tracking store", told, f"unset {URI}")
 
@@ -159,7 +159,8 @@ def _heads() -> set[str]:
     return {name for down, name in told if not down} - {name for down, name in told if down}
 
 
-def _server(uri: str) -> Finding:
+def server(uri: str) -> Finding:
+    """Whether a store that is no SQLite file answers, told within seconds."""
     import requests
     from mlflow import MlflowClient
     from mlflow.exceptions import MlflowException

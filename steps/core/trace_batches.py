@@ -8,6 +8,7 @@ sampling, span processors and switch for tracing have no say in it.
 
 import json
 import time
+import uuid
 from typing import Any
 
 from mlflow.entities import Assessment, Span, SpanLogLevel, SpanType, TraceData, TraceInfo
@@ -15,8 +16,10 @@ from mlflow.entities.trace_location import TraceLocation
 from mlflow.entities.trace_state import TraceState
 from mlflow.store.tracking.sqlalchemy_store import (
     PROMOTED_TRACE_METADATA_KEYS,
+    EntityAssociationType,
     SqlAlchemyStore,
     SqlAssessments,
+    SqlEntityAssociation,
     SqlTraceInfo,
     SqlTraceMetadata,
     SqlTraceTag,
@@ -38,7 +41,8 @@ from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.trace.id_generator import RandomIdGenerator
 from opentelemetry.trace import SpanContext, Status, StatusCode
 
-from steps.core.traces import Origin, RowTrace
+from steps.core.prompts import Prompt
+from steps.core.traces import Origin, RowTrace, version_of
 
 BATCH = 50  # traces in one write; more save little and make the run end later
 MAX_SIZE = 4_000_000  # bytes of traces that may wait
@@ -79,18 +83,20 @@ class Batches:
 
     def finish(self) -> None:
         if type(self.store) is SqlAlchemyStore and not rollups_enabled():
-            start_together(self.store, self.infos)
+            start_together(self.store, self.infos, self.origin.prompt)
             self.infos = []
         while self.infos:
             self.store.start_trace(self.infos[0])
+            if prompt := self.origin.prompt:
+                self.store.link_prompts_to_trace(self.infos[0].trace_id, [version_of(prompt)])
             del self.infos[0]
         self.store.log_spans(self.origin.experiment_id, self.spans)
         self.stored += len(self.spans)
         self.spans, self.size = [], 0
 
 
-def start_together(store: SqlAlchemyStore, infos: list[TraceInfo]) -> None:
-    """What SqlAlchemyStore.start_trace writes of new traces, all of them in one transaction."""
+def start_together(store: SqlAlchemyStore, infos: list[TraceInfo], prompt: Prompt | None) -> None:
+    """What SqlAlchemyStore.start_trace and link_prompts_to_trace write, in one transaction."""
     if not infos:
         return
     experiment = store.get_experiment(infos[0].experiment_id)
@@ -101,6 +107,8 @@ def start_together(store: SqlAlchemyStore, infos: list[TraceInfo]) -> None:
         session.bulk_save_objects(
             [_assessment(a, info) for info in infos for a in info.assessments]
         )
+        if prompt:
+            session.bulk_save_objects([_prompt_link(info, prompt) for info in infos])
 
 
 def _trace_row(info: TraceInfo) -> SqlTraceInfo:
@@ -137,6 +145,16 @@ def _assessment(assessment: Assessment, info: TraceInfo) -> SqlAssessments:
     row.experiment_id = int(str(info.experiment_id))
     row.trace_timestamp_ms = info.request_time
     return row
+
+
+def _prompt_link(info: TraceInfo, prompt: Prompt) -> SqlEntityAssociation:
+    return SqlEntityAssociation(
+        association_id=uuid.uuid4().hex,
+        source_type=EntityAssociationType.TRACE,
+        source_id=info.trace_id,
+        destination_type=EntityAssociationType.PROMPT_VERSION,
+        destination_id=f"{prompt.name}/{prompt.version}",
+    )
 
 
 def span_of(trace: RowTrace, origin: Origin) -> Span:

@@ -14,6 +14,7 @@ from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 
 from llm_models.errors import LabError, shorten
+from steps.core.prompts import Prompt
 from steps.core.runner import Answer
 from steps.core.traces import Origin, RowTrace, Scores, row_trace, write_publicly
 from steps.core.tracking import count_traces
@@ -41,8 +42,10 @@ class TraceWriter:
         model_name: str,
         price: dict[str, Any] | None = None,
         judges: frozenset[str] = frozenset(),
+        prompt: Prompt | None = None,
     ) -> None:
-        self._origin = Origin(experiment_id, run_id, model_id, supplier, model_name, price, judges)
+        answering = (model_id, supplier, model_name)
+        self._origin = Origin(experiment_id, run_id, *answering, price, judges, prompt)
         self._way = _way(self._origin)
         self._added = 0
 

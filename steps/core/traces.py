@@ -4,11 +4,13 @@ A trace is written after the fact, with the call's true times. Tokens and cost a
 MLflow's views show what the provider counted and our prices make of it, not an estimate.
 """
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import mlflow
+from mlflow import MlflowClient
 from mlflow.entities import (
     Assessment,
     AssessmentSource,
@@ -18,10 +20,12 @@ from mlflow.entities import (
     SpanType,
 )
 from mlflow.entities.assessment_error import AssessmentError
-from mlflow.tracing.constant import SpanAttributeKey, TraceMetadataKey
+from mlflow.entities.model_registry import PromptVersion
+from mlflow.tracing.constant import SpanAttributeKey, TraceMetadataKey, TraceTagKey
 
 from llm_models.cost import input_share
 from llm_models.schema import Completion, Usage
+from steps.core.prompts import Prompt
 from steps.core.runner import Answer
 from steps.core.scorer import Failure, Score
 
@@ -40,6 +44,7 @@ class Origin:
     model_name: str
     price: dict[str, Any] | None = None  # see llm_models/cost.py; divides a cost, never makes one
     judges: frozenset[str] = frozenset()  # the scorers that asked a model
+    prompt: Prompt | None = None  # a registered one, to which the traces are linked
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +76,7 @@ def row_trace(answer: Answer, scores: Scores, origin: Origin) -> RowTrace:
         inputs=answer.row.inputs,
         outputs=told if completion.answered else {"error": told},
         attributes=_attributes(answer, origin),
-        tags=_tags(answer),
+        tags=_tags(answer, origin.prompt),
         metadata={
             TraceMetadataKey.SOURCE_RUN: origin.run_id,
             TraceMetadataKey.MODEL_ID: origin.model_id,
@@ -102,7 +107,14 @@ def write_publicly(trace: RowTrace, origin: Origin) -> str:
     span.end(outputs=trace.outputs, status=trace.status, end_time_ns=trace.end_ns)
     for assessment in trace.assessments:
         mlflow.log_assessment(span.trace_id, assessment)
+    if origin.prompt:
+        MlflowClient().link_prompt_versions_to_trace([version_of(origin.prompt)], span.trace_id)
     return span.trace_id
+
+
+def version_of(prompt: Prompt) -> PromptVersion:
+    """MLflow's form of it."""
+    return PromptVersion(prompt.name, prompt.version, prompt.text)  # type: ignore[abstract]
 
 
 def expectation(name: str, value: Any) -> Expectation:
@@ -136,9 +148,12 @@ def _nanoseconds(seconds: float) -> int:
     return round(seconds * 1e6) * 1000  # a float of seconds since 1970 holds no finer steps
 
 
-def _tags(answer: Answer) -> dict[str, str]:
+def _tags(answer: Answer, prompt: Prompt | None) -> dict[str, str]:
     """The row's own tags and its id; MLflow's names are left to MLflow."""
     own = {k: plain(v)[:MAX_TAG] for k, v in answer.row.tags.items() if not k.startswith("mlflow.")}
+    if prompt:
+        linked = [{"name": prompt.name, "version": str(prompt.version)}]
+        own[TraceTagKey.LINKED_PROMPTS] = json.dumps(linked)
     return own | {"row": answer.row.id}
 
 

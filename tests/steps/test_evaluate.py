@@ -13,6 +13,7 @@ from mlflow.entities import Run
 
 from steps.compare import main as compare
 from steps.core.repeated import ONCE
+from steps.core.verdict import Verdict
 from steps.evaluate import main as evaluate
 from steps.promote import main as promote
 from steps.register import main as register
@@ -46,10 +47,10 @@ def config(server: OllamaServer, write_config: ConfigWriter, tmp_path: Path) -> 
     )
 
 
-def done(step: click.Command, config: Path, **options: object) -> str:
-    """What a step prints that is expected to succeed."""
+def done(step: click.Command, config: Path, code: int = 0, **options: object) -> str:
+    """What a step prints that is expected to end with `code`."""
     result = invoke(step, config, models="all", **options)
-    assert result.exit_code == 0, result.output
+    assert result.exit_code == code, result.output
     return result.output
 
 
@@ -104,7 +105,9 @@ def test_below_the_floor_a_mean_is_told_nowhere(
     for name in ("leaderboard.md", "leaderboard.html"):
         told = artifact(client, experiment, "evaluate", name, tmp_path)
         assert "coverage 0.50 &lt; 0.8" in told
-    compared = done(compare, config, data=questions, baseline="good")
+    compared = done(
+        compare, config, Verdict.NOT_ENOUGH_EVIDENCE.exit_code, data=questions, baseline="good"
+    )
     for name, told in shown_everywhere(client, experiment, tmp_path, compared).items():
         assert "coverage 0.50 < 0.8" in told.replace("&lt;", "<"), name
     comparison = json.loads(artifact(client, experiment, "compare", "comparison.json", tmp_path))

@@ -280,7 +280,7 @@ def test_a_wrong_option_is_told(
 def test_neither_mlflow_nor_a_file_comes_of_it(
     lab: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    here = lab(baseline("good", tmp_path))
+    here = lab(baseline("good", tmp_path, system="Quote the text."))
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
     monkeypatch.setenv("PYTHONDONTWRITEBYTECODE", "1")
     before = sorted(tmp_path.rglob("*"))

@@ -24,6 +24,7 @@ from sqlalchemy import event
 from llm_models.schema import Completion, Usage
 from steps.core import trace_batches
 from steps.core.environment import DEFAULTS
+from steps.core.prompts import Prompt
 from steps.core.runner import Answer
 from steps.core.scorers import Score
 from steps.core.trace_batches import BATCH
@@ -43,6 +44,7 @@ ANSWERS = {
     "chat": {"inputs": CHAT, "tags": {"topic": "greetings", "mlflow.user": "nobody"}},
     "bare": {"expectations": {}, "reused": True, "repeat": 2},
 }
+PROMPT = Prompt("concise", 3, "Be brief.")
 # What the run says already, or is said elsewhere in the trace.
 PUBLIC_ONLY = {"mlflow.user", "mlflow.traceInputs", "mlflow.traceOutputs"} | {
     f"mlflow.source.{name}"
@@ -83,12 +85,22 @@ def test_both_ways_store_the_same(
     same_in_both_ways(experiment, monkeypatch, answer(**fields))
 
 
-def same_in_both_ways(experiment: str, monkeypatch: pytest.MonkeyPatch, row: Answer) -> None:
+def test_both_ways_lead_from_a_prompt_to_its_traces(
+    experiment: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    same_in_both_ways(experiment, monkeypatch, answer(), prompt=PROMPT)
+    assert len(stored(experiment, 'prompt = "concise/3"')) == 2
+
+
+def same_in_both_ways(
+    experiment: str, monkeypatch: pytest.MonkeyPatch, row: Answer, **about: Any
+) -> None:
     kept: list[Trace] = []
     for version in (COMPARED, "3.18.0"):
         monkeypatch.setattr(mlflow, "__version__", version)
         run_id = MlflowClient().create_run(experiment).info.run_id
-        with writer(experiment, run_id=run_id, judges=frozenset({"correctness"})) as traces:
+        about |= {"run_id": run_id, "judges": frozenset({"correctness"})}
+        with writer(experiment, **about) as traces:
             traces.add(row, SCORES)
         kept += stored(experiment, f"metadata.`mlflow.sourceRun` = '{run_id}'")
     (direct, given), (public, expected) = map(contents, kept)
@@ -135,6 +147,8 @@ def test_a_tracking_server_is_told_the_same_both_ways(
         experiment = MlflowClient().create_experiment("remote")
         for fields in ANSWERS.values():
             same_in_both_ways(experiment, monkeypatch, answer(**fields))
+        same_in_both_ways(experiment, monkeypatch, answer(), prompt=PROMPT)
+        assert len(stored(experiment, 'prompt = "concise/3"')) == 2
 
 
 def test_every_trace_is_stored_whole_when_close_returns(
