@@ -180,6 +180,17 @@ def test_compare_prints_and_logs_the_leaderboard(lab: Lab, client: MlflowClient)
     assert view["compareRunCharts"]
 
 
+def test_info_tells_of_every_registered_model(lab: Lab, main_job: str) -> None:
+    done = lab.step("info", "--output", str(lab.folder / "told"))
+    assert done.returncode == 0, done.stderr
+    files = {path.stem: path for path in (lab.folder / "told").iterdir()}
+    assert files.keys() == {"llm_gemini_chat", "llm_ollama_chat", "llm_baseline_chat"}
+    found = json.loads(files["llm_ollama_chat"].read_text("utf-8"))
+    assert found["aliases"] == {"staging": found["shown_version"]}
+    assert len(found["versions"]) == 2
+    assert found["last_prompts_and_answers"]["rows"][0]["answer"]
+
+
 def test_no_secret_is_stored_or_printed(lab: Lab, main_job: str, store: Path) -> None:
     secret = lab.variables["GEMINI_API_KEY"]
     assert secret not in main_job
