@@ -31,7 +31,7 @@ def info(config: str, data: str, models: str, limit: str, output: str) -> list[P
         if model is None:
             click.echo(f"{name}: not registered yet")
             continue
-        known = about(client, model)
+        known = about(client, model, settings.min_coverage)
         show(known, settings.rank_by)
         written.append(write(known, Path(output)))
         click.echo(f"all of it: {written[-1]}\n")

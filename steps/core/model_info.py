@@ -16,6 +16,7 @@ from mlflow.exceptions import MlflowException
 
 from llm_models.errors import InputError, scrub, shorten
 from steps.core.config import CHOICES, Config, choose
+from steps.core.registry import Evidence
 from steps.core.tables import JSON
 
 SHOWN_FIRST = ("production", "staging")  # whose version is told in full, else the newest
@@ -53,12 +54,15 @@ def registered(client: MlflowClient, name: str) -> RegisteredModel | None:
         raise
 
 
-def about(client: MlflowClient, model: RegisteredModel) -> Info:
-    """Aliases, moves, every version (newest first), and one version's last answers."""
+def about(client: MlflowClient, model: RegisteredModel, min_coverage: float) -> Info:
+    """Aliases, moves, every version (newest first), and one version's last answers.
+
+    A mean of less coverage than `min_coverage`, or than its run asked for, is left out.
+    """
     aliases = {alias: int(version) for alias, version in sorted(model.aliases.items())}
     found = client.search_model_versions(f"name = '{model.name}'")
     newest_first = sorted(found, key=lambda version: -int(version.version))
-    versions = [_version(client, one, aliases) for one in newest_first]
+    versions = [_version(client, one, aliases, min_coverage) for one in newest_first]
     numbers = [aliases[alias] for alias in SHOWN_FIRST if alias in aliases]
     numbers += [one["version"] for one in versions[:1]]
     shown = next((v for n in numbers for v in versions if v["version"] == n), None)
@@ -83,10 +87,12 @@ def write(info: Info, folder: Path) -> Path:
     return path
 
 
-def _version(client: MlflowClient, version: ModelVersion, aliases: Mapping[str, int]) -> Info:
-    run = _run(client, version.run_id)
-    number, data = int(version.version), run.data if run else None
-    metrics = sorted(data.metrics.items()) if data else []
+def _version(
+    client: MlflowClient, version: ModelVersion, aliases: Mapping[str, int], min_coverage: float
+) -> Info:
+    run, number = _run(client, version.run_id), int(version.version)
+    evidence = Evidence(run, min_coverage) if run else None
+    metrics = sorted(evidence.metrics.items()) if evidence else []
     return {
         "version": number,
         "aliases": [alias for alias, held in aliases.items() if held == number],
@@ -96,8 +102,9 @@ def _version(client: MlflowClient, version: ModelVersion, aliases: Mapping[str, 
         "source": version.source,
         "run_id": version.run_id or None,
         "tags": dict(sorted(version.tags.items())),
-        "parameters": dict(sorted(data.params.items())) if data else {},
+        "parameters": dict(sorted(run.data.params.items())) if run else {},
         "metrics": {name: value if isfinite(value) else None for name, value in metrics},
+        "min_coverage": evidence.floor if evidence else None,
     }
 
 

@@ -13,6 +13,7 @@ from rich.console import Console, RenderableType
 from rich.rule import Rule
 from rich.table import Table
 
+from steps.core.coverage import lacking, told
 from steps.core.flips import cut
 from steps.core.leaderboard import UNKNOWN
 from steps.core.model_info import HIDDEN
@@ -35,8 +36,8 @@ def show(info: Info, rank_by: str) -> None:
 
 def printable(text: object) -> str:
     """One line; what a terminal would obey, or turn round, becomes U+FFFD, and None a dash."""
-    told = UNKNOWN if text is None else cut(" ".join(str(text).split()), MAX_TEXT)
-    return _CONTROL.sub("\N{REPLACEMENT CHARACTER}", told)
+    line = UNKNOWN if text is None else cut(" ".join(str(text).split()), MAX_TEXT)
+    return _CONTROL.sub("\N{REPLACEMENT CHARACTER}", line)
 
 
 def _parts(info: Info, rank_by: str) -> Iterator[RenderableType]:
@@ -57,13 +58,12 @@ def _parts(info: Info, rank_by: str) -> Iterator[RenderableType]:
 
 
 def _row(version: Info, rank_by: str) -> Row:
-    told, metrics = version["parameters"], version["metrics"]
-    errors = metrics.get("error_rate")
+    known, errors = version["parameters"], version["metrics"].get("error_rate")
     return [
         f"{version['version']} {', '.join(version['aliases'])}",
-        told.get("candidate"),
-        told.get("model_name"),
-        _value(metrics, rank_by),
+        known.get("candidate"),
+        known.get("model_name"),
+        _value(version, rank_by),
         None if errors is None else f"{errors:.1%}",
         version["registered_at"][:10],
     ]
@@ -81,10 +81,10 @@ def _in_full(version: Info) -> Iterator[RenderableType]:
     columns = ("mean", *counts)
     yield from _table(
         ("scorer", "mean [95 % interval]", "scored", "failed", "no answer"),
-        [[name, *(_value(metrics, f"{name}/{column}") for column in columns)] for name in used],
+        [[name, *(_value(version, f"{name}/{column}") for column in columns)] for name in used],
     )
     others = [name for name in metrics if "/" not in name or name.startswith("status/")]
-    yield from _table(("metric", "value"), [[name, _value(metrics, name)] for name in others])
+    yield from _table(("metric", "value"), [[name, _value(version, name)] for name in others])
 
 
 def _answers(last: Info | None) -> Iterator[RenderableType]:
@@ -105,14 +105,16 @@ def _moment(iso: str) -> str:
     return iso[:16].replace("T", " ")
 
 
-def _value(metrics: Mapping[str, float | None], name: str) -> str | None:
-    """A metric; a scorer's mean with its 95 % interval, where it has one."""
-    value = metrics.get(name)
+def _value(version: Info, name: str) -> str | None:
+    """A metric; a scorer's mean with its 95 % interval, or why it is none."""
+    metrics: Mapping[str, float | None] = version["metrics"]
+    value, scorer, floor = metrics.get(name), name.removesuffix("/mean"), version["min_coverage"]
+    if scorer != name and scorer in (lacks := lacking(metrics, floor or 0)):
+        return told(lacks[scorer], floor)
     if value is None:
         return None
-    if not name.endswith("/mean"):
+    if scorer == name:
         return f"{value:,.0f}" if value.is_integer() else f"{value:.4g}"
-    scorer = name.removesuffix("/mean")
     low, high = (metrics.get(f"{scorer}/{end}") for end in ("ci_low", "ci_high"))
     known = low is not None and high is not None
     return f"{value:.2f} [{low:.2f}, {high:.2f}]" if known else f"{value:.2f}"
@@ -120,12 +122,12 @@ def _value(metrics: Mapping[str, float | None], name: str) -> str | None:
 
 def _table(headings: Sequence[str], rows: Iterable[Row]) -> Iterator[Table]:
     """Nothing where there is no row."""
-    told = [[printable(cell) for cell in row] for row in rows]
+    lines = [[printable(cell) for cell in row] for row in rows]
     table = Table(box=SIMPLE_HEAD, show_edge=False, padding=(0, 1, 0, 0), header_style="bold")
-    for heading, *cells in zip(headings, *told, strict=True):
+    for heading, *cells in zip(headings, *lines, strict=True):
         short = all(len(cell) <= NARROW for cell in cells)
         table.add_column(heading, overflow="fold", no_wrap=short)
-    for row in told:
-        table.add_row(*row)
-    if told:
+    for line in lines:
+        table.add_row(*line)
+    if lines:
         yield table

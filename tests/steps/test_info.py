@@ -215,6 +215,26 @@ def test_what_is_not_registered_yet_is_told(
     assert not output.exists()
 
 
+@pytest.mark.parametrize("share", [0.5, 0.0])
+@pytest.mark.usefixtures("versions")
+def test_a_mean_over_too_few_rows_is_told_nowhere(
+    client: MlflowClient,
+    copy_run: CopyRun,
+    registered_name: str,
+    config: Path,
+    output: Path,
+    share: float,
+) -> None:
+    run_id = copy_run("good", **{"contains_facts/coverage": share}).info.run_id
+    client.create_model_version(registered_name, output.as_uri(), run_id)
+    assert told(config, output).count(f"coverage {share:.2f} < 0.8") == 2
+    (file,) = output.iterdir()
+    newest = json.loads(file.read_text("utf-8"))["versions"][0]
+    assert (newest["run_id"], newest["min_coverage"]) == (run_id, 0.8)
+    assert newest["metrics"]["contains_facts/coverage"] == share
+    assert not {"contains_facts/mean", "contains_facts/ci_low"} & newest["metrics"].keys()
+
+
 @pytest.mark.usefixtures("versions")
 def test_a_version_whose_files_or_run_are_gone_says_so(
     client: MlflowClient, copy_run: CopyRun, registered_name: str, config: Path, output: Path
