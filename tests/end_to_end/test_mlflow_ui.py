@@ -6,6 +6,7 @@ from urllib.parse import urlsplit
 
 import pytest
 from mlflow import MlflowClient
+from mlflow.entities import Run
 
 from tests.end_to_end.browser import CHROMIUM, Page, chromium
 from tests.end_to_end.lab import Lab
@@ -47,9 +48,9 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Lab:
 
 @pytest.fixture(scope="module")
 def compared(lab: Lab) -> str:
-    """What `compare` printed."""
-    done = lab.step("compare", "--data", str(lab.folder / "items.jsonl"), "--baseline", "knows")
-    assert done.returncode == 2, done.stdout + done.stderr
+    """What `mlflow run . -e compare` printed; one candidate is worse than the baseline."""
+    done = lab.mlflow_run("compare", data=str(lab.folder / "items.jsonl"), baseline="knows")
+    assert done.returncode == 1, done.stdout + done.stderr
     return done.stdout
 
 
@@ -73,16 +74,27 @@ def page(browser: Page) -> Page:
     return browser
 
 
-def artifact(lab: Lab, ui: str, name: str) -> str:
-    """The address of an artifact of the comparison, on the page of its run."""
-    (run,) = MlflowClient(lab.store).search_runs(["0"], "tags.step = 'compare'")
+@pytest.fixture
+def run(lab: Lab, compared: str) -> Run:
+    """The run of the comparison."""
+    (found,) = MlflowClient(lab.store).search_runs(["0"], "tags.step = 'compare'")
+    return found
+
+
+def artifact(run: Run, ui: str, name: str) -> str:
     return f"{ui}/#/experiments/0/runs/{run.info.run_id}/artifacts/{name}"
 
 
+def test_under_mlflow_run_the_verdict_is_the_last_line_and_a_tag(compared: str, run: Run) -> None:
+    """It turns every exit code but 0 into 1 and a failed run, so that only these tell which."""
+    assert compared.splitlines()[-1] == "verdict: fail"
+    assert (run.data.tags["verdict"], run.info.status) == ("fail", "FAILED")
+
+
 def test_the_artifact_viewer_shows_the_report_which_sorts_and_filters(
-    lab: Lab, ui: str, page: Page
+    run: Run, ui: str, page: Page
 ) -> None:
-    page.open(artifact(lab, ui, "comparison.html"))
+    page.open(artifact(run, ui, "comparison.html"))
     page.until("document.querySelector('iframe[sandbox]') !== null")
     with page.frame() as report:
         count = "document.getElementById('count')?.textContent"
@@ -99,8 +111,8 @@ def test_the_artifact_viewer_shows_the_report_which_sorts_and_filters(
         assert report.complaints() == []
 
 
-def test_the_artifact_viewer_shows_the_images(lab: Lab, ui: str, page: Page) -> None:
-    page.open(artifact(lab, ui, "differences.png"))
+def test_the_artifact_viewer_shows_the_images(run: Run, ui: str, page: Page) -> None:
+    page.open(artifact(run, ui, "differences.png"))
     width = "[...document.images].map((i) => i.naturalWidth).find((width) => width > 1000)"
     assert page.until(width) == 1430
 

@@ -1,6 +1,7 @@
 """Images hold what is known, and nothing else is drawn."""
 
 from pathlib import Path
+from typing import get_args
 
 import matplotlib as mpl
 import numpy as np
@@ -8,6 +9,7 @@ import pytest
 from matplotlib.image import imread
 
 from steps.core import plots
+from steps.core.differences import Verdict
 from tests.steps.core.compared_models import board_of, compare, model, row
 
 BEFORE = dict(mpl.rcParams)
@@ -44,10 +46,6 @@ def test_what_is_not_known_is_not_drawn(
 
 
 def test_each_verdict_has_a_mark_of_its_own() -> None:
-    from typing import get_args
-
-    from steps.core.differences import Verdict
-
-    assert plots.MARKS.keys() == {plots.MEAN, *get_args(Verdict)}
-    shapes = [plots.MARKS[verdict][1] for verdict in get_args(Verdict)]
-    assert len(set(shapes)) == len(shapes)
+    verdicts = get_args(Verdict)
+    assert plots.MARKS.keys() == {plots.MEAN, *verdicts}
+    assert len({plots.MARKS[verdict][1] for verdict in verdicts}) == len(verdicts)

@@ -1,6 +1,7 @@
 """Worse fails, too few rows decide nothing, and what is shown not to lose much passes."""
 
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -42,6 +43,17 @@ def test_as_many_rows_as_it_asks_for_do_tell() -> None:
     assert compare([model("a", [1] * 30), model("b", few)], "a").verdict is UNSURE
     many = [1] * (told - 1) + [0]
     assert compare([model("a", [1] * told), model("b", many)], "a").verdict is PASS
+
+
+def test_below_the_floor_of_coverage_there_is_no_evidence() -> None:
+    models = [model("a", [1] * 80), model("b", [1] * 50 + ["broke"] * 30)]
+    board = board_of(models)
+    strict = replace(board, lines=[replace(line, min_coverage=0.8) for line in board.lines])
+    assert compare(models, "a", board).verdict is PASS
+    told = compare(models, "a", strict).verdict_told()
+    assert len(told) == 1
+    assert told[0].startswith("b: not enough evidence, by correctness: ")
+    assert "coverage 0.62 < 0.8" in told[0]
 
 
 def test_how_much_may_be_lost_is_for_the_user_to_say() -> None:
