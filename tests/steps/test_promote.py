@@ -8,6 +8,7 @@ from click.testing import Result
 from mlflow import MlflowClient
 
 from steps.core import registry
+from steps.core.versions import ensure_registered
 from steps.promote import main as promote
 from steps.register import main as register
 from tests.steps.conftest import KNOWLEDGE, ConfigWriter, CopyRun, baseline, invoke, versions_of
@@ -97,7 +98,7 @@ def test_a_gate_that_does_not_hold_leaves_the_holder_and_exits_with_2(
     value: str,
 ) -> None:
     copy_run("good", {"dataset_sha256": "f" * 64}, recall=0.9)
-    holder, _ = registry.ensure_registered(client, registry.Evidence(copy_run("good", recall=0.9)))
+    holder, _ = ensure_registered(client, registry.Evidence(copy_run("good", recall=0.9)))
     registry.move_alias(client, holder, "staging")
     copy_run("good", {"judge_hash": "another"}, **metrics)
     done = run_promote(models="good")
