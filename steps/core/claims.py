@@ -19,7 +19,7 @@ from llm_models.errors import LabError
 
 PREFIX = "claim."
 PATIENCE_S = 30.0  # how long to wait for one's turn; a turn takes well under a second
-DEAD_AFTER_S = 300.0  # a claim this old was left behind by a process that was killed
+DEAD_AFTER_S = 120.0  # a claim this old was left behind by a process that was killed
 PAUSE_S = 0.02  # at least, between two looks
 
 

@@ -66,12 +66,12 @@ class Asking:
         cls, cache: Cache, retry_errors: str, repeats: str, max_cost: str, trace: Trace
     ) -> "Asking":
         """From what MLproject hands over: texts, empty where not given. Raises InputError."""
-        if retry_errors not in ("true", "false", ""):
-            raise InputError(f"retry_errors: '{retry_errors}' is neither true nor false")
         times = whole_number("repeats", repeats) or 1
-        return cls(
-            cache, retry_errors == "true", times, positive("max_cost", max_cost, " of USD"), trace
+        asked_again, dollars = (
+            flag("retry_errors", retry_errors),
+            positive("max_cost", max_cost, " of USD"),
         )
+        return cls(cache, asked_again, times, dollars, trace)
 
 
 def step(function: Callable[..., Any]) -> click.Command:
@@ -162,6 +162,13 @@ def again() -> str:
 def tell_once(line: str) -> None:
     """Print a line the first time it is told; the steps of `main` would all tell it."""
     click.echo(line)
+
+
+def flag(name: str, text: str) -> bool:
+    """Whether an option is "true"; empty is false. Raises InputError for any other text."""
+    if text not in ("true", "false", ""):
+        raise InputError(f"{name}: '{text}' is neither true nor false")
+    return text == "true"
 
 
 def whole_number(name: str, text: str) -> int | None:

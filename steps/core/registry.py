@@ -1,10 +1,8 @@
-"""The evidence of evaluated candidates, the versions made from it, and who has an alias."""
+"""The evidence of evaluated candidates, the version made from it, and who has an alias."""
 
-import warnings
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
 
 from mlflow import MlflowClient
 from mlflow.entities import Run
@@ -25,7 +23,6 @@ EVIDENCE = (  # tags of a run; equal ones prove the same
     "price_hash",
     "answers_sha256",
 )
-STAGES = {"staging": "Staging", "production": "Production"}
 
 
 @dataclass(frozen=True)
@@ -116,18 +113,3 @@ def holder(client: MlflowClient, name: str, alias: str) -> ModelVersion | None:
         if error.error_code in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
             return None
         raise
-
-
-def move_alias(client: MlflowClient, version: ModelVersion, alias: str) -> None:
-    """Give the alias to a version, and mirror it as a classic stage where there are stages."""
-    client.set_registered_model_alias(version.name, alias, str(version.version))
-    stage: Any = getattr(client, "transition_model_version_stage", None)
-    if stage is None:
-        return
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", FutureWarning)  # stages are leaving; aliases stay
-            stage(version.name, str(version.version), STAGES[alias], True)
-    except MlflowException as error:
-        # Backends without stages (Unity Catalog, the next MLflow) say so; the alias is what counts.
-        print(f"note: the classic stage was not set ({error.error_code})")
