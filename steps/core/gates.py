@@ -3,12 +3,12 @@
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 
 from steps.core.config import MEAN, Gate
 from steps.core.predictions import Predictions
 from steps.core.regression import gained
-from steps.core.statistics.paired import noninferior
+from steps.core.statistics.paired import Paired, noninferior
 from steps.core.statistics.power import rows_to_clear
 from steps.core.verdict import Verdict
 
@@ -129,23 +129,28 @@ def _no_regression(gate: Gate, margin: float, candidate: Measured, holder: Holde
     """The interval of the paired difference decides, not the difference."""
     if holder is None:
         return Check(gate.metric, f"loses at most {margin:g}", "nobody has the alias", Verdict.PASS)
-    bound = f"loses at most {margin:g} to version {holder.version}"
+    said = partial(Check, gate.metric, f"loses at most {margin:g} to version {holder.version}")
     if holder.obstacle is not None:
-        note = holder.obstacle
-        return Check(gate.metric, bound, "cannot be compared", Verdict.NOT_ENOUGH_EVIDENCE, note)
+        return said("cannot be compared", Verdict.NOT_ENOUGH_EVIDENCE, holder.obstacle)
     if holder.measured is None:
-        return Check(gate.metric, bound, "the same model", Verdict.PASS)
-    gain = gained(gate, candidate.predictions, holder.measured.predictions)
+        return said("the same model", Verdict.PASS)
+    for whose, side in (("", candidate), (" of the holder", holder.measured)):
+        if gate.metric not in side.metrics:  # as is a mean that rests on too few rows
+            return said(f"not measured{whose}", Verdict.NOT_ENOUGH_EVIDENCE)
+    return said(*_gain(gained(gate, candidate.predictions, holder.measured.predictions), margin))
+
+
+def _gain(gain: Paired | None, margin: float) -> tuple[str, Verdict, str]:
+    """What is shown of a gain over the holder, what it means, and what it would take to know."""
     verdict = _VERDICTS[noninferior(gain, margin)]
     if gain is None or gain.low is None or gain.high is None:
-        shown = f"no interval over {gain.n} rows" if gain else "no rows in common"
-        return Check(gate.metric, bound, shown, verdict)
+        return f"no interval over {gain.n} rows" if gain else "no rows in common", verdict, ""
     shown = f"{gain.difference:+.3g} [{gain.low:+.3g}, {gain.high:+.3g}] over {gain.n} rows"
+    if verdict is not Verdict.NOT_ENOUGH_EVIDENCE:
+        return shown, verdict, ""
     slack = gain.difference + margin
     facing = gain.low if slack >= 0 else gain.high
-    open_ = verdict is Verdict.NOT_ENOUGH_EVIDENCE
-    note = _needed(abs(slack), abs(gain.difference - facing), gain.n) if open_ else ""
-    return Check(gate.metric, bound, shown, verdict, note)
+    return shown, verdict, _needed(abs(slack), abs(gain.difference - facing), gain.n)
 
 
 def _needed(distance: float, half: float, n: int) -> str:

@@ -86,7 +86,8 @@ def proposed(
     groups = {n: [Trial(version, version.tags["candidate"])] for n, version in standing.items()}
     enough = not others or (standing and spec.strip() == "available")
     find = registry.latest_evidence if enough else partial(registry.require_evidence, spec=spec)
-    evidence = find(client, experiment_id, terms.dataset, others)
+    floor = terms.config.min_coverage
+    evidence = find(client, experiment_id, terms.dataset, others, min_coverage=floor)
     rank_by = terms.config.rank_by
     for one in sorted(evidence, key=lambda e: -e.metrics.get(rank_by, float("-inf"))):
         name = one.tags["registered_name"]
@@ -125,7 +126,7 @@ def tried(client: MlflowClient, terms: Terms, trial: Trial, held: ModelVersion |
         refusal = f"{trial.candidate}: not registered; run `mlflow run . -e register` first"
         return replace(trial, refusal=refusal)
     try:
-        evidence = proof.own_evidence(client, version)
+        evidence = proof.own_evidence(client, version, terms.config.min_coverage)
         proof.refuse_other_dataset(evidence, terms.dataset)
         proof.refuse_other_judge(evidence, terms.config, terms.judge_hash)
         conditions = _conditions(client, terms, version)

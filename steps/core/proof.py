@@ -20,13 +20,15 @@ from steps.core.registry import EVIDENCE, Evidence
 AGAIN = "Run `mlflow run . -e evaluate` and `-e register` for it first."
 
 
-def own_evidence(client: MlflowClient, version: ModelVersion) -> Evidence:
+def own_evidence(
+    client: MlflowClient, version: ModelVersion, min_coverage: float = 0.0
+) -> Evidence:
     """The evaluation that a version was made from. Raises InputError where it is not its own."""
     told, run_id = f"{version.name} version {version.version}", version.tags.get("run_id")
     if not run_id:
         raise InputError(f"{told} was not made by `register`, so nothing proves what it can do")
     try:
-        evidence = Evidence(client.get_run(run_id))
+        evidence = Evidence(client.get_run(run_id), min_coverage)
         packed = client.get_logged_model(evidence.tags["model_id"]).tags.get("fingerprint")
     except MlflowException as error:
         raise InputError(f"{told}: its evaluation, run {run_id}, is gone. {AGAIN}") from error

@@ -19,7 +19,7 @@ def rival(client: MlflowClient, candidate: Evidence, version: ModelVersion | Non
         return None
     number = int(version.version)
     try:
-        held = own_evidence(client, version)
+        held = own_evidence(client, version, candidate.min_coverage)
     except InputError as error:
         return Holder(number, obstacle=str(error))
     if held.tags["fingerprint"] == candidate.tags["fingerprint"]:
@@ -46,7 +46,7 @@ def _elsewhere(client: MlflowClient, candidate: Evidence, held: Evidence) -> Evi
         max_results=1,
         order_by=["attributes.start_time DESC"],
     )
-    return Evidence(runs[0]) if runs else None
+    return Evidence(runs[0], candidate.min_coverage) if runs else None
 
 
 def _differing(a: Evidence, b: Evidence) -> list[str]:

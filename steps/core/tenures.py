@@ -9,6 +9,7 @@ from llm_models.errors import InputError
 from steps.core import ledger
 from steps.core.config import ALIASES, Candidate
 from steps.core.ledger import FOUND, Ledger, Move
+from steps.core.model_info_text import printable
 from steps.core.tabular import plain_table
 
 HEADERS = ("#", "from (UTC)", "until", "version", "candidate", "by", "verdict", "who", "why", "run")
@@ -68,7 +69,7 @@ def _with_next(moves: Sequence[Move]) -> list[tuple[Move, Move | None]]:
 
 def _cells(move: Move, after: Move | None) -> list[str]:
     forced = ", forced" if "forced" in move.facts else ""
-    return [
+    told = [
         str(move.number),
         _short(move.at),
         _short(after.at) if after else "now",
@@ -80,6 +81,7 @@ def _cells(move: Move, after: Move | None) -> list[str]:
         move.reason,
         (move.run or "–")[:8],
     ]
+    return [printable(cell) for cell in told]
 
 
 def _short(at: str) -> str:

@@ -33,7 +33,8 @@ def against(
 ) -> Check:
     """The candidate's rows held against those of version 3, which has the alias."""
     sides = [
-        Measured({}, lambda rows=rows: model("x", rows, repeats=repeats)) for rows in (ours, theirs)
+        Measured({metric: 0.5}, lambda rows=rows: model("x", rows, repeats=repeats))
+        for rows in (ours, theirs)
     ]
     (one,) = check([Gate(metric=metric, **gate)], sides[0], Holder(3, sides[1]))
     return one
@@ -191,3 +192,12 @@ def test_where_there_is_nothing_to_compare_that_is_told(
     (held,) = check([Gate(metric=MEAN, max_regression=0)], Measured({}, never), holder)
     assert (held.value, held.verdict) == (value, verdict)
     assert held.note == ("the judge differs" if verdict is UNKNOWN else "")
+
+
+def test_a_mean_that_was_not_measured_is_compared_with_nothing() -> None:
+    known, unknown = Measured({MEAN: 1.0}, never), Measured({}, never)
+    gates = [Gate(metric=MEAN, max_regression=0)]
+    (ours,) = check(gates, unknown, Holder(3, known))
+    (theirs,) = check(gates, known, Holder(3, unknown))
+    assert (ours.value, theirs.value) == ("not measured", "not measured of the holder")
+    assert ours.verdict is theirs.verdict is UNKNOWN

@@ -1,4 +1,4 @@
-"""The newest evidence counts, and an alias is one version's alone."""
+"""The newest evidence counts, and nobody holds an alias that was never given."""
 
 from pathlib import Path
 
@@ -9,7 +9,7 @@ from steps.core import registry
 from steps.core.dataset import Dataset, load
 from steps.core.registry import Evidence, latest_evidence
 from steps.core.versions import ensure_registered
-from tests.steps.conftest import CopyRun, versions_of
+from tests.steps.conftest import CopyRun
 
 
 @pytest.fixture
@@ -47,18 +47,3 @@ def test_nobody_holds_an_alias_that_was_never_given(
     assert registry.holder(client, registered_name, "staging") is None
     ensure_registered(client, Evidence(copy_run("good")))
     assert registry.holder(client, registered_name, "staging") is None
-
-
-def test_an_alias_and_its_stage_move_to_one_version_at_a_time(
-    client: MlflowClient, copy_run: CopyRun, registered_name: str
-) -> None:
-    old, _ = ensure_registered(client, Evidence(copy_run("good")))
-    new, _ = ensure_registered(client, Evidence(copy_run("poor")))
-    for version in (old, new):
-        registry.move_alias(client, version, "staging")
-        assert registry.holder(client, registered_name, "staging").version == version.version
-    stages = {v.version: v.current_stage for v in versions_of(client, registered_name)}
-    assert stages == {old.version: "Archived", new.version: "Staging"}
-    registry.move_alias(client, old, "production")
-    assert registry.holder(client, registered_name, "staging").version == new.version
-    assert client.get_model_version(registered_name, old.version).current_stage == "Production"
