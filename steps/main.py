@@ -6,9 +6,10 @@ from pathlib import Path
 import click
 
 from llm_models.errors import InputError
-from steps.core.cli import QUESTIONS, Asking, asking_step, row_limit
+from steps.core.cli import QUESTIONS, Asking, asking_step, people_option, row_limit
 from steps.core.config import choose, load
 from steps.core.dataset import load as load_dataset
+from steps.core.human import load_people
 from steps.evaluate import evaluate
 from steps.log_models import log_models
 from steps.promote import GATE_FAILED, promote
@@ -16,7 +17,9 @@ from steps.register import register
 from steps.run_prompts import run_prompts
 
 
-def run_all(config: str, data: str, models: str, limit: str, asking: Asking) -> int:
+def run_all(
+    config: str, data: str, models: str, limit: str, asking: Asking, *, human: str = ""
+) -> int:
     """Log, answer, score, register and promote; return the exit code."""
     if asking.cache == "off":
         raise InputError("cache: 'off' would pay for every row twice here; take 'refresh'")
@@ -25,6 +28,7 @@ def run_all(config: str, data: str, models: str, limit: str, asking: Asking) -> 
     data = data or QUESTIONS
     choose(load(Path(config)), models)  # what is mistyped is told before a run is made
     load_dataset(data, row_limit(limit))
+    load_people(human, config, data, models, asking.repeats)
 
     from steps.core import tracking
 
@@ -32,7 +36,7 @@ def run_all(config: str, data: str, models: str, limit: str, asking: Asking) -> 
     with tracking.step_run("main", {"models": models}):
         log_models(config, data, models, limit)
         answered = run_prompts(config, data, models, limit, asking)
-        scored = evaluate(config, data, models, limit, reading)
+        scored = evaluate(config, data, models, limit, reading, human=human)
         register(config, data, models, limit)
         promoted = promote(config, data, models, limit)
     if not (answered and scored):
@@ -41,10 +45,11 @@ def run_all(config: str, data: str, models: str, limit: str, asking: Asking) -> 
 
 
 @asking_step
-def main(config: str, data: str, models: str, limit: str, asking: Asking) -> int:
+@people_option
+def main(config: str, data: str, models: str, limit: str, *, asking: Asking, human: str) -> int:
     """Run all five steps: log_models, run_prompts, evaluate, register, promote."""
     click.echo("Running log_models, run_prompts, evaluate, register and promote.")
-    return run_all(config, data, models, limit, asking)
+    return run_all(config, data, models, limit, asking, human=human)
 
 
 if __name__ == "__main__":

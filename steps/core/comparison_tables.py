@@ -31,7 +31,7 @@ class Table:
 
 def tables(comparison: Comparison) -> list[Table]:
     """Those that have rows; slices are not among them."""
-    return [one for one in (_repeats(comparison),) if one.rows]
+    return [one for one in (_repeats(comparison), _human_agreement(comparison)) if one.rows]
 
 
 def headline_slices(comparison: Comparison) -> list[Table]:
@@ -72,6 +72,20 @@ def _repeat_cells(one: RepeatedBy) -> list[str]:
     passes = [_interval(found.pass_at_k), _interval(found.pass_hat_k)]
     changing = f"{found.changing} of {found.rows}"
     return [one.scorer, one.candidate, str(found.k), *passes, spread, changing]
+
+
+def _human_agreement(comparison: Comparison) -> Table:
+    headers = ("scorer", "answers", "judged alike", "Cohen's kappa", "Krippendorff's alpha")
+    note = "Over the answers of all models that people judged. 1: always alike; 0: as by chance."
+    rows = [
+        [one.scorer, str(one.n), _interval(one.share), _number(one.kappa), _number(one.alpha)]
+        for one in comparison.human_agreement
+    ]
+    return Table("Agreement with people", headers, rows, note)
+
+
+def _number(value: float | None) -> str:
+    return UNKNOWN if value is None else f"{value:.2f}"
 
 
 def _interval(found: Interval | None) -> str:

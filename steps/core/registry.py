@@ -22,6 +22,7 @@ EVIDENCE = (  # tags of a run; equal ones prove the same
     "settings",
     "dataset_sha256",
     "judge_hash",
+    "human_hash",
     "scorers_hash",
     "price_hash",
     "answers_sha256",
@@ -112,7 +113,8 @@ def ensure_registered(client: MlflowClient, evidence: Evidence) -> tuple[ModelVe
         held = find_version(client, name, evidence)
         if held is not None:
             return held, False
-        tags = {key: evidence.tags[key] for key in (*EVIDENCE, "candidate", "dataset")}
+        kept = (*EVIDENCE, "candidate", "dataset")
+        tags = {key: evidence.tags.get(key, "none") for key in kept}
         tags |= {key: evidence.tags[key] for key in PROMPT if key in evidence.tags}
         tags |= {"evidence": evidence.key, "run_id": evidence.run.info.run_id}
         return _create(client, name, evidence, tags), True

@@ -127,6 +127,8 @@ def feedback(name: str, score: Score | Failure, judges: frozenset[str] = frozens
     """MLflow's form of a score; a scorer that failed is an error, not a value."""
     kind = AssessmentSourceType.LLM_JUDGE if name in judges else AssessmentSourceType.CODE
     source = AssessmentSource(kind, name)
+    if isinstance(score, Score) and score.rater:
+        source = AssessmentSource(AssessmentSourceType.HUMAN, plain(score.rater))
     if isinstance(score, Failure):
         error = AssessmentError("SCORER_ERROR", plain(score.error))
         return Feedback(name=name, source=source, error=error)
