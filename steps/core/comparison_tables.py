@@ -1,7 +1,7 @@
 """Smaller tables of a comparison, for a terminal, Markdown and the page alike."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from steps.core import coverage
 from steps.core.comparison import Comparison
@@ -30,12 +30,17 @@ class Table:
 
 
 def tables(comparison: Comparison) -> list[Table]:
-    """Those that have rows; slices are not among them."""
+    """For the page, which shows slices in its own way."""
     return [one for one in (_repeats(comparison), _human_agreement(comparison)) if one.rows]
 
 
-def headline_slices(comparison: Comparison) -> list[Table]:
-    """By tag, of the first scorer; the page has all of them."""
+def brief_tables(comparison: Comparison) -> list[Table]:
+    """Slices and repeats of the first scorer alone, where there is not the room of the page."""
+    first = [one for one in comparison.repeats if one.scorer == comparison.scorers[0]]
+    return [*_headline_slices(comparison), *tables(replace(comparison, repeats=first))]
+
+
+def _headline_slices(comparison: Comparison) -> list[Table]:
     names = [line.candidate for line in comparison.models]
     scorer = next(iter(comparison.scorers), None)
     found: dict[str, dict[str, str]] = {}

@@ -13,6 +13,7 @@ from mlflow import MlflowClient
 from mlflow.entities import Run
 
 from steps.compare import main as compare
+from steps.core.coverage import NOTE
 from steps.core.repeated import ONCE
 from steps.core.verdict import Verdict
 from steps.evaluate import main as evaluate
@@ -94,6 +95,7 @@ def test_below_the_floor_a_mean_is_told_nowhere(
     server.fault(OVERFLOW)
     printed = done(evaluate, config, data=questions)
     assert "coverage 0.50 < 0.8" in printed
+    assert NOTE in printed
     run = evaluated(client, experiment)
     kept = {k.partition("/")[2]: v for k, v in run.data.metrics.items() if "contains_facts/" in k}
     assert not kept.keys() & set(RESULTS)
