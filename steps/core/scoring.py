@@ -57,7 +57,7 @@ def scoring_of(config: Config, judging: Judging | None) -> Scoring:
         judges=frozenset(judged),
         bounds=BOUNDS | dict.fromkeys(judged, SHARE),
         min_coverage=config.min_coverage,
-        headline=config.rank_by.removesuffix("/mean"),
+        headline=config.rank_by.partition("/")[0],
     )
 
 

@@ -137,6 +137,7 @@ BROKEN = {
     "gate without bound": (GOOD + "gates:\n  staging:\n    - metric: a # !", "needs 'min', 'max'"),
     "gate upside down": (GOOD + "gates:\n  staging: [{metric: a, min: 2, max: 1}] # !", "above"),
     "gate of no alias": (GOOD + "gates:\n  prod: [] # !", "must be 'staging' or 'production'"),
+    "coverage in percent": (GOOD + "min_coverage: 80 # !", "must be at most 1, got 80"),
     "judge": (GOOD + "judge:\n  model: gemini # !", "expected provider:/model"),
     "price key": (GOOD + "prices:\n  ollama: {per_hour: 1} # !", "expected provider/model"),
     "price provider": (GOOD + "prices:\n  olama/x: {per_hour: 1} # !", "no provider 'olama'"),
