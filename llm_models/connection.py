@@ -59,7 +59,8 @@ class Connection(ABC):
         if response.status_code == 200:
             return response
         with self._reading(response):
-            wait, target = (response.headers.get(name) for name in ("Retry-After", "Location"))
+            headers, target = response.headers, response.headers.get("Location")
+            wait = headers.get("Retry-After") or headers.get("llm_provider-retry-after")  # LiteLLM
             body = f"redirected to {target}" if target else response.content
             raise self.refusal(response.status_code, body, wait)
 
