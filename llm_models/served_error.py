@@ -13,6 +13,7 @@ _CODES = {  # the scoring server turns these names into HTTP statuses
     403: codes.PERMISSION_DENIED,
     404: codes.RESOURCE_DOES_NOT_EXIST,
     429: codes.RESOURCE_EXHAUSTED,
+    500: codes.INTERNAL_ERROR,
     502: codes.TEMPORARILY_UNAVAILABLE,  # the server's table has no 502
     503: codes.TEMPORARILY_UNAVAILABLE,
     504: codes.DEADLINE_EXCEEDED,

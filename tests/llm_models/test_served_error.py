@@ -10,11 +10,16 @@ from mlflow.protos import databricks_pb2 as codes
 from llm_models.errors import KINDS
 from llm_models.served_error import ServedError
 
-STATUS = {  # of every kind; MLflow's table has no 413, 422 and 502
+STATUS = {  # of every kind; MLflow's table has no 408, 413, 415, 422, 499 and 502
     "invalid_request": (400, codes.INVALID_PARAMETER_VALUE),
     "unauthenticated": (401, codes.UNAUTHENTICATED),
     "forbidden": (403, codes.PERMISSION_DENIED),
     "model_not_found": (404, codes.RESOURCE_DOES_NOT_EXIST),
+    "late_request": (400, codes.INVALID_PARAMETER_VALUE),
+    "too_large": (400, codes.INVALID_PARAMETER_VALUE),
+    "unknown_type": (400, codes.INVALID_PARAMETER_VALUE),
+    "left": (400, codes.INVALID_PARAMETER_VALUE),
+    "internal": (500, codes.INTERNAL_ERROR),
     "context_overflow": (400, codes.INVALID_PARAMETER_VALUE),
     "blocked": (400, codes.INVALID_PARAMETER_VALUE),
     "empty": (503, codes.TEMPORARILY_UNAVAILABLE),
