@@ -14,6 +14,7 @@ from typing import Any, ClassVar
 
 from pydantic import BaseModel, ValidationError
 
+from llm_models.caller import CALLER
 from llm_models.cost import cost_usd
 from llm_models.errors import KINDS, CallError, InputError
 from llm_models.schema import Chunk, Completion, ModelConfig, Request, Timing, Usage
@@ -22,6 +23,7 @@ Observe = Callable[[CallError | None, float, float | None], None]
 FIRST_WAIT_S = 0.5
 LONGEST_WAIT_S = 30.0
 MAX_ATTEMPTS = 6
+CALLER_PATIENCE_S = 2.0  # for retries: an HTTP client is told soon, and knows best when to retry
 
 
 class NoOptions(BaseModel, extra="forbid"):
@@ -104,6 +106,11 @@ class Provider(ABC):
         `observe` is told of every single attempt: its failure, if any, when it began (monotonic
         seconds) and what it cost (USD; None is unknown).
         """
+        caller = CALLER.get()
+        if caller and caller.left.is_set():
+            return Completion(
+                "error", error=KINDS["left"].told, error_kind="left", cost_usd=0.0, attempts=0
+            )
         started = time.perf_counter()
         spent: float | None = 0.0
         for attempt in range(1, MAX_ATTEMPTS + 1):
@@ -114,7 +121,7 @@ class Provider(ABC):
                 observe(failure, began, outcome.cost_usd)
             spent = _add(spent, outcome.cost_usd)
             wait = self._wait(failure, attempt, elapsed)
-            if wait is None or self.stopped.wait(wait):
+            if wait is None or self._pauses_in_vain(wait):
                 break
         retry_s = elapsed - (outcome.latency_s or 0.0) if attempt > 1 else 0.0
         return replace(outcome, attempts=attempt, retry_s=retry_s, cost_usd=spent)
@@ -152,7 +159,16 @@ class Provider(ABC):
         ceiling = min(LONGEST_WAIT_S, FIRST_WAIT_S * 2 ** (attempt - 1))
         jitter = random.uniform(ceiling / 2, ceiling)
         wait = jitter if failure.retry_after is None else failure.retry_after + jitter / 10
-        return wait if elapsed + wait < self.config.deadline_s else None
+        deadline = self.config.deadline_s
+        if CALLER.get():
+            deadline = min(deadline, CALLER_PATIENCE_S)
+        return wait if elapsed + wait < deadline else None
+
+    def _pauses_in_vain(self, seconds: float) -> bool:
+        """Wait; whether nobody wants the next attempt any more."""
+        caller = CALLER.get()
+        ended = caller.left if caller else self.stopped
+        return ended.wait(seconds) or self.stopped.is_set()
 
 
 class _Answer:
@@ -214,6 +230,7 @@ class _Answer:
             error=str(error),
             error_kind=error.kind,
             hint=error.hint,
+            retry_after_s=error.retry_after,
         )
 
     def _written(self) -> str:

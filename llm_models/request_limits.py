@@ -35,9 +35,11 @@ class Limits:
         if count > self.rows:
             raise TooLargeError(f"{count} rows in one request, {self.rows} are taken: send fewer")
 
-    def check_prompts(self, requests: Iterable[Request]) -> None:
+    def check_prompts(self, requests: Iterable[Request | InputError]) -> None:
         """Raises TooLargeError that names the first row with too long a prompt."""
         for number, request in enumerate(requests):
+            if isinstance(request, InputError):
+                continue
             size = sum(len(message["content"]) for message in request.messages)
             size += len(request.system or "")
             if size > self.prompt_chars:
