@@ -31,7 +31,7 @@ defaults:
   seed: 7
   concurrency: {CONCURRENCY}
 candidates:
-  - {{name: bench, provider: ollama, model: bench, registered_name: llm_bench}}
+  - {{name: bench, provider: ollama, model: bench, registered_name: llm_ollama_chat}}
 scorers: [{", ".join(SCORERS)}]
 """
 CREATE_STORE = "from mlflow import MlflowClient; MlflowClient().search_experiments()"
@@ -153,9 +153,10 @@ def lab(rows: int) -> Iterator[Lab]:
 
 
 @contextmanager
-def serving(latency_s: float) -> Iterator[Server]:
+def serving(latency_s: float, faults: float = 0.0) -> Iterator[Server]:
     """A server of its own process, ready to be asked."""
-    command = [sys.executable, "-m", "benchmarks.ollama_server", "--latency-s", str(latency_s)]
+    options = ["--latency-s", str(latency_s), "--faults", str(faults)]
+    command = [sys.executable, "-m", "benchmarks.ollama_server", *options]
     process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
     with process:
         try:

@@ -237,7 +237,7 @@ def test_who_hangs_up_frees_the_place_and_ends_the_calls(served: Served, body: A
     served.fails(Reply(hold=threading.Event()))
     calls = served.ollama.calls["/api/chat"]
     with served.asking(body), served.asking(body):
-        assert served.ollama.wait_for(calls + 2)
+        assert served.ollama.wait_for(calls + 2, "/api/chat")
         assert refused(served.ask(PLAIN)) == (503, "busy")
     assert served.ollama.left.wait(10)
     served.works()

@@ -67,7 +67,7 @@ def test_who_leaves_ends_the_call_and_its_retries(
     ollama_server.fault(Reply(hold=threading.Event()))
     asking = threading.Thread(target=complete_for, args=(caller, ollama_model))
     asking.start()
-    assert ollama_server.wait_for(1)
+    assert ollama_server.wait_for(1, "/api/chat")
     caller.leave()
     asking.join(10)
     assert not asking.is_alive()

@@ -85,13 +85,10 @@ class ScriptedServer:
         with self._lock:
             self._faults.clear()
 
-    def wait_for(self, calls: int, path: str | None = None) -> bool:
-        """Whether `path` has been asked for so often, within ten seconds."""
-        wanted = path or self.fault_path
+    def wait_for(self, calls: int, path: str) -> bool:
+        """Whether `path`, a key of `calls`, has been asked for so often, within ten seconds."""
         with self._lock:
-            return self._lock.wait_for(
-                lambda: sum(seen.path == wanted for seen in self.requests) >= calls, 10
-            )
+            return self._lock.wait_for(lambda: self.calls[path] >= calls, 10)
 
     def reply(self, seen: Seen) -> Reply:
         raise NotImplementedError
