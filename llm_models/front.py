@@ -11,11 +11,10 @@ from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
 from typing import Any
 
-from llm_models import plain_payload
 from llm_models.caller import CALLER, Caller
 from llm_models.errors import KINDS, TooLargeError
 from llm_models.mlflow_errors import in_our_words
-from llm_models.plain_payload import PlainPayload
+from llm_models.plain_payload import PlainPayload, read_plain
 from llm_models.reply import Reply
 from llm_models.request_limits import Limits
 from llm_models.served_error import ServedError
@@ -154,7 +153,7 @@ def _is_json(kind: bytes) -> bool:
 
 def _read(body: bytes) -> PlainPayload | None:
     try:
-        return plain_payload.read(body)
+        return read_plain(body)
     except (ValueError, RecursionError):
         told = "the body is not JSON that can be read"
         raise ServedError("invalid_request", told, told=told) from None

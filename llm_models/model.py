@@ -13,13 +13,13 @@ from mlflow.pyfunc import PythonModel
 from mlflow.types import ColSpec, DataType, ParamSchema, ParamSpec, Schema, TensorSpec
 from mlflow.types.schema import Array, Object, Property
 
-from llm_models import serving
 from llm_models.base import Provider
 from llm_models.caller import CALLER
 from llm_models.errors import InputError
 from llm_models.payload import request_of, sampled
 from llm_models.schema import OUTPUT_COLUMNS, Completion, ModelConfig, Request, Sampling
 from llm_models.served_error import ServedError
+from llm_models.serving import stand_before_server
 
 ON_ERROR = ("auto", "raise", "column")
 
@@ -42,7 +42,7 @@ class LLMModel(PythonModel):
         files = context.artifacts or {}
         options = config.options | {k: v for k, v in files.items() if k in config.options}
         self._provider = self._provider_class(replace(config, options=options))
-        serving.front(self.answer)
+        stand_before_server(self.answer)
 
     @property
     def provider(self) -> Provider:

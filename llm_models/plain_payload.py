@@ -23,7 +23,7 @@ class PlainPayload:
     wrapped: bool  # the answer belongs under "predictions"
 
 
-def read(body: bytes) -> PlainPayload | None:
+def read_plain(body: bytes) -> PlainPayload | None:
     """None for whatever is not plainly one question. Raises ValueError for what is no JSON."""
     payload = json.loads(body)
     if not isinstance(payload, dict):

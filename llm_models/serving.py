@@ -23,16 +23,16 @@ TIMEOUT = "MLFLOW_SCORING_SERVER_REQUEST_TIMEOUT"  # seconds; `mlflow models ser
 class _Server(ModuleType):
     """MLflow's module with something else under the name `app`."""
 
-    stand_before: Any
+    make_front: Any
 
     @cached_property
     def front(self) -> Any:
-        return self.stand_before(vars(self)["app"])
+        return self.make_front(vars(self)["app"])
 
     app = property(lambda self: self.front)
 
 
-def front(ask: Any) -> None:
+def stand_before_server(ask: Any) -> None:
     """Stand before the scoring server, if it is what loads this model now.
 
     `ask` answers one record; see front.Front. Raises InputError for a limit that is none.
@@ -49,5 +49,5 @@ def front(ask: Any) -> None:
     from llm_models.front import Front
 
     limits, timeout_s = Limits.from_environment(), float(os.environ.get(TIMEOUT, "60"))
-    vars(server)["stand_before"] = lambda app: Front(app, ask, limits, timeout_s)
+    vars(server)["make_front"] = lambda app: Front(app, ask, limits, timeout_s)
     server.__class__ = _Server

@@ -7,7 +7,7 @@ import pytest
 from mlflow.pyfunc import PyFuncModel
 from mlflow.pyfunc.scoring_server import invocations
 
-from llm_models import plain_payload
+from llm_models.plain_payload import read_plain
 from llm_models.reply import Reply
 from tests.servers.ollama import OllamaServer
 
@@ -47,7 +47,7 @@ def slowly(model: PyFuncModel, payload: Any) -> Any:
 
 
 def quickly(model: PyFuncModel, payload: Any) -> Any:
-    plain = plain_payload.read(json.dumps(payload).encode())
+    plain = read_plain(json.dumps(payload).encode())
     assert plain is not None
     row = model.unwrap_python_model().answer(plain.record, plain.params)
     return json.loads(Reply.answering(row, wrapped=plain.wrapped).body)
@@ -109,13 +109,13 @@ ODD: dict[str, Any] = {
 
 @pytest.mark.parametrize("payload", ODD.values(), ids=ODD)
 def test_whatever_is_not_plainly_one_right_question_is_left_to_mlflow(payload: Any) -> None:
-    assert plain_payload.read(json.dumps(payload).encode()) is None
+    assert read_plain(json.dumps(payload).encode()) is None
 
 
 @pytest.mark.parametrize("body", [b"", b"{", b'{"prompt": "\xff"}'])
 def test_what_is_no_json_is_told(body: bytes) -> None:
     with pytest.raises(ValueError):
-        plain_payload.read(body)
+        read_plain(body)
 
 
 @pytest.mark.parametrize(

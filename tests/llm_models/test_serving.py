@@ -41,7 +41,7 @@ def server(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
 
 
 def test_the_front_takes_the_place_of_the_app(server: ModuleType) -> None:
-    serving.front(print)
+    serving.stand_before_server(print)
     vars(server)["app"] = "what MLflow makes after it has loaded the model"
     assert type(server.app).__name__ == "Front"
     assert server.app is server.app
@@ -49,7 +49,7 @@ def test_the_front_takes_the_place_of_the_app(server: ModuleType) -> None:
 
 def test_a_server_that_has_its_app_already_is_left_alone(server: ModuleType) -> None:
     vars(server)["app"] = "made"
-    serving.front(print)
+    serving.stand_before_server(print)
     assert server.app == "made"
 
 
@@ -57,7 +57,7 @@ def test_another_mlflow_serves_as_it_does_itself(
     server: ModuleType, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(serving, "COMPARED", "3.0.0")
-    serving.front(print)
+    serving.stand_before_server(print)
     vars(server)["app"] = "made"
     assert server.app == "made"
     assert "known is 3.0.0" in caplog.text
