@@ -6,28 +6,22 @@ within limits, for no longer than the client stays, and with errors in our own w
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
 from typing import Any
 
+from llm_models.asgi import App, Receive, Scope, Send, is_json, read_body
 from llm_models.caller import CALLER, Caller
-from llm_models.errors import KINDS, TooLargeError
-from llm_models.mlflow_errors import in_our_words
+from llm_models.mlflow_app import ask_mlflow
 from llm_models.plain_payload import PlainPayload, read_plain
 from llm_models.reply import Reply
 from llm_models.request_limits import Limits
 from llm_models.served_error import ServedError
 
-Message = Any  # of ASGI: a dict
-Scope = Any
-Receive = Callable[[], Awaitable[Message]]
-Send = Callable[[Message], Awaitable[None]]
-App = Callable[[Scope, Receive, Send], Awaitable[None]]
 Ask = Callable[[dict[str, Any], dict[str, Any]], dict[str, Any]]
 
 THREADS = 4  # for each request: one whose provider cannot be interrupted outlives its client
-DRAINED = 8  # times the limit of a body are read and dropped: clients write before they read
 BUSY_S = 1.0  # when to try again a server that answers as many requests as it may
 
 
@@ -58,97 +52,57 @@ class Front:
     async def _reply(self, scope: Scope, receive: Receive) -> Reply | None:
         """None where nobody is left to read it."""
         if self._held >= self._limits.requests:
-            return Reply.refusing(_error("busy", BUSY_S))
+            return Reply.refusing(ServedError.of_kind("busy", BUSY_S))
         caller = Caller(self._limits)
         CALLER.set(caller)
         self._held += 1
         try:
-            return await self._answered(scope, receive)
+            body = await self._body(receive)
+            return None if body is None else await self._answer(scope, receive, body)
         except ServedError as error:
             return Reply.refusing(error)
         except Exception:
             logging.getLogger("llm_models").exception("a request could not be answered")
-            return Reply.refusing(_error("internal"))
+            return Reply.refusing(ServedError.of_kind("internal"))
         finally:
             self._held -= 1
             caller.leave()
 
-    async def _answered(self, scope: Scope, receive: Receive) -> Reply | None:
+    async def _body(self, receive: Receive) -> bytes | None:
         try:
             async with asyncio.timeout(self._timeout_s):
-                body = await self._body(receive)
+                return await read_body(receive, self._limits)
         except TimeoutError:
-            raise _error("late_request") from None
-        if body is None:
-            return None
-        work = self._work(scope, body)
-        gone = asyncio.ensure_future(receive())
+            raise ServedError.of_kind("late_request") from None
+
+    async def _answer(self, scope: Scope, receive: Receive, body: bytes) -> Reply | None:
+        """The answer, unless the client leaves first: then nothing more is received."""
+        work, gone = self._work(scope, body), asyncio.ensure_future(receive())
+        first = asyncio.FIRST_COMPLETED
         try:
-            await asyncio.wait(
-                (work, gone), timeout=self._timeout_s, return_when=asyncio.FIRST_COMPLETED
-            )
+            await asyncio.wait((work, gone), timeout=self._timeout_s, return_when=first)
             if work.done():
                 return work.result()
             if gone.done():
                 return None
-            raise _error("timeout")
+            raise ServedError.of_kind("timeout")
         finally:
-            gone.cancel()
             work.cancel()
-
-    async def _body(self, receive: Receive) -> bytes | None:
-        """None where the client has left. Raises ServedError for one that is too large."""
-        pieces, size, more = [], 0, True
-        while more and size <= DRAINED * self._limits.body_bytes:
-            message = await receive()
-            if message["type"] == "http.disconnect":
-                return None
-            piece, more = message.get("body", b""), message.get("more_body", False)
-            size += len(piece)
-            if size <= self._limits.body_bytes:
-                pieces.append(piece)
-        try:
-            self._limits.check_body(size)
-        except TooLargeError as error:
-            raise ServedError.of(error) from None
-        return b"".join(pieces)
+            gone.cancel()
 
     def _work(self, scope: Scope, body: bytes) -> "asyncio.Future[Reply]":
-        kind = dict(scope["headers"]).get(b"content-type")
-        if kind is None:
-            raise _error("unknown_type")
-        plain = _read(body) if _is_json(kind) else None
+        content_type = dict(scope["headers"]).get(b"content-type")
+        if content_type is None:
+            raise ServedError.of_kind("unknown_type")
+        plain = _read(body) if is_json(content_type) else None
         if plain is None:
-            return asyncio.ensure_future(self._by_mlflow(scope, body))
-        loop, context = asyncio.get_running_loop(), copy_context()
-        return loop.run_in_executor(self._pool, context.run, self._by_model, plain)
+            return asyncio.ensure_future(ask_mlflow(self._app, scope, body))
+        context = copy_context()  # in which the provider finds who waits
+        loop = asyncio.get_running_loop()
+        return loop.run_in_executor(self._pool, context.run, self._ask_model, plain)
 
-    def _by_model(self, plain: PlainPayload) -> Reply:
+    def _ask_model(self, plain: PlainPayload) -> Reply:
         return Reply.answering(self._ask(plain.record, plain.params), wrapped=plain.wrapped)
-
-    async def _by_mlflow(self, scope: Scope, body: bytes) -> Reply:
-        asked = iter([{"type": "http.request", "body": body, "more_body": False}])
-        sent: list[Message] = []
-
-        async def receive() -> Message:
-            for message in asked:
-                return message
-            return await asyncio.get_running_loop().create_future()  # leaving is seen outside
-
-        async def send(message: Message) -> None:
-            sent.append(message)
-
-        await self._app(scope, receive, send)
-        start, *pieces = sent
-        said = b"".join(piece.get("body", b"") for piece in pieces)
-        if start["status"] < 400:
-            return Reply(start["status"], said, tuple(map(tuple, start["headers"])))
-        return Reply.refusing(in_our_words(start["status"], said))
-
-
-def _is_json(kind: bytes) -> bool:
-    mime, _, parameter = kind.lower().replace(b" ", b"").partition(b";")
-    return mime == b"application/json" and parameter in (b"", b"charset=utf-8")
 
 
 def _read(body: bytes) -> PlainPayload | None:
@@ -157,7 +111,3 @@ def _read(body: bytes) -> PlainPayload | None:
     except (ValueError, RecursionError):
         told = "the body is not JSON that can be read"
         raise ServedError("invalid_request", told, told=told) from None
-
-
-def _error(kind: str, retry_after: float | None = None) -> ServedError:
-    return ServedError(kind, KINDS[kind].told, retry_after=retry_after)

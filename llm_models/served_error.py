@@ -44,6 +44,11 @@ class ServedError(MlflowException):
         """A wrong payload: its message names the field and quotes nothing, so it may be told."""
         return cls(error.kind, str(error), told=str(error))
 
+    @classmethod
+    def of_kind(cls, kind: str, retry_after: float | None = None) -> Self:
+        """What the kind tells and no more."""
+        return cls(kind, KINDS[kind].told, retry_after=retry_after)
+
     @property
     def message(self) -> str:
         return self._text

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from llm_models.errors import KINDS
-from llm_models.mlflow_errors import in_our_words
+from llm_models.mlflow_app import in_our_words
 from llm_models.reply import Reply
 from llm_models.served_error import ServedError
 
