@@ -83,9 +83,13 @@ class Lab:
         """An empty store of the installed MLflow, at the place where a step looks for it."""
         self.run_code(CREATE_STORE)
 
-    def run_code(self, code: str) -> float:
+    @property
+    def store(self) -> str:
+        return f"sqlite:///{self.folder / 'mlflow.db'}"
+
+    def run_code(self, code: str, **more: str) -> float:
         """Run Python code in this folder; return the CPU seconds it took."""
-        variables = self.environment(MLFLOW_TRACKING_URI=f"sqlite:///{self.folder / 'mlflow.db'}")
+        variables = self.environment(MLFLOW_TRACKING_URI=self.store, **more)
         usage = self._run([sys.executable, "-c", code], variables)
         return float(usage.ru_utime + usage.ru_stime)
 

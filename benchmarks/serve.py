@@ -72,10 +72,9 @@ def main(clients: str, seconds: float, soak: int) -> None:
 def served(faults: float) -> Iterator[tuple[int, int]]:
     """The port and the process of a model that is being served by MLflow's command."""
     with serving(LATENCY_S, faults) as ollama, lab(1) as place:
-        store = f"sqlite:///{place.folder / 'mlflow.db'}"
-        variables = place.environment(MLFLOW_TRACKING_URI=store, OLLAMA_HOST=ollama.url)
+        place.run_code(LOG, OLLAMA_HOST=ollama.url)
+        variables = place.environment(MLFLOW_TRACKING_URI=place.store, OLLAMA_HOST=ollama.url)
         variables |= {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{variables['PATH']}"}
-        subprocess.run([sys.executable, "-c", LOG], cwd=place.folder, env=variables, check=True)
         del variables["PYTHONPATH"]  # what is served is what was packed
         with _started(place, variables) as (port, process):
             yield port, process

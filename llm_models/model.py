@@ -157,7 +157,8 @@ def _raise_failure(completion: Completion) -> None:
 def _failure(completion: Completion) -> ServedError:
     hint = f" ({completion.hint})" if completion.hint else ""
     kind, text = completion.error_kind or "bad_response", f"{completion.error}{hint}"
-    if CALLER.get():
+    caller = CALLER.get()
+    if caller and not caller.left.is_set():  # else it is the caller who broke the call
         logging.getLogger("llm_models").warning("%s: %s", kind, text)
     told = None if completion.attempts else completion.error  # nobody was asked: our own words
     return ServedError(kind, text, told=told, retry_after=completion.retry_after_s)

@@ -7,6 +7,7 @@ import socket
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -32,10 +33,10 @@ ROWS = {"dataframe_records": [{"prompt": PRIVATE}, {"prompt": PRIVATE}]}
 class Served:
     """A running `mlflow models serve`, and the Ollama behind it."""
 
-    def __init__(self, address: str, ollama: OllamaServer) -> None:
+    def __init__(self, address: str, ollama: OllamaServer, log: Path) -> None:
         parts = urlsplit(address)
         self.host, self.port = parts.hostname or "", parts.port or 0
-        self.ollama = ollama
+        self.ollama, self.log = ollama, log
 
     def ask(self, body: Any, headers: dict[str, str] = JSON) -> tuple[int, Any, str]:
         """(status, headers, body)"""
@@ -77,7 +78,7 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
         uri = re.findall(r"models:/m-\w+", logged.stdout)[0]
         limits = {f"LLMFLOWLAB_MAX_{name}": value for name, value in LIMITS.items()}
         with lab.serving(uri, "--env-manager", "local", "-t", "3", **limits) as address:
-            yield Served(address, ollama)
+            yield Served(address, ollama, folder / "models.log")
 
 
 @pytest.fixture(autouse=True)
@@ -133,6 +134,15 @@ def test_a_fault_of_the_provider_has_its_status_and_tells_no_secret(
     assert refused(served.ask(PLAIN)) == (status, kind)
     served.works()
     assert served.ask(PLAIN)[0] == 200
+
+
+def test_the_log_tells_the_operator_what_clients_are_not_told(served: Served) -> None:
+    served.ollama.fault(Reply(403, {"error": SAID}))
+    served.ask(PLAIN)
+    log = served.log.read_text()
+    assert "forbidden: Ollama answered 403: words that are private at /root/" in log
+    assert "Bearer [secret]" in log
+    assert SECRET not in log
 
 
 def test_a_client_is_told_when_to_try_again(served: Served) -> None:
