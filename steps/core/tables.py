@@ -98,6 +98,7 @@ class PredictionTables:
             "model": row["model_name"],
             "status": row["status"],
             "error": row["error"],
+            "partial": row["partial"],
             "latency_s": row["latency_s"],
             "total_tokens": row["total_tokens"],
             "cost_usd": row["cost_usd"],
