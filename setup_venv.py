@@ -1,6 +1,6 @@
 """Make .venv from requirements.txt; quick when nothing changed, safe to start twice at once.
 
-Standard library only: it runs before anything is installed.
+Another folder and file can be named. Standard library only: it runs before anything is installed.
 """
 
 import fcntl
@@ -13,19 +13,19 @@ from pathlib import Path
 
 SUPPORTED = ("3.12", "3.11")
 ROOT = Path(__file__).resolve().parent
-VENV = ROOT / ".venv"
-STAMP = VENV / "llmflowlab-stamp"
-REQUIREMENTS = ROOT / "requirements.txt"
+MAIN = ".venv"
 
 
-def main() -> None:
-    with (ROOT / ".venv.lock").open("w") as lock:
+def main(folder: str = MAIN, requirements: str = "requirements.txt") -> None:
+    venv, listed = ROOT / folder, ROOT / requirements
+    with (ROOT / f"{folder}.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)  # a second `make` waits here and finds the work done
-        wanted = hashlib.sha256(REQUIREMENTS.read_bytes()).hexdigest()
-        if not STAMP.exists() or STAMP.read_text() != wanted:
-            install(find_python())
-            STAMP.write_text(wanted)
-        make_store()
+        stamp, wanted = venv / "llmflowlab-stamp", hashlib.sha256(listed.read_bytes()).hexdigest()
+        if not stamp.exists() or stamp.read_text() != wanted:
+            install(find_python(), venv, listed)
+            stamp.write_text(wanted)
+        if folder == MAIN:
+            make_store(venv)
 
 
 def find_python() -> str:
@@ -43,25 +43,25 @@ def find_python() -> str:
     )
 
 
-def install(python: str) -> None:
-    print(f"Installing into .venv with {python} (once, about a minute) …", flush=True)
-    shutil.rmtree(VENV, ignore_errors=True)
-    run(python, "-m", "venv", str(VENV))
-    pip = [str(VENV / "bin" / "python"), "-m", "pip"]
-    pinned = [line for line in REQUIREMENTS.read_text().splitlines() if line.startswith("uv==")]
+def install(python: str, venv: Path, listed: Path) -> None:
+    print(f"Installing into {venv.name} with {python} (once, about a minute) …", flush=True)
+    shutil.rmtree(venv, ignore_errors=True)
+    run(python, "-m", "venv", str(venv))
+    pip = [str(venv / "bin" / "python"), "-m", "pip"]
+    pinned = [line for line in listed.read_text().splitlines() if line.startswith("uv==")]
     run(*pip, "install", "--quiet", "--disable-pip-version-check", *pinned)
-    uv = [str(VENV / "bin" / "uv"), "pip", "install", "--quiet", "--compile-bytecode"]
-    target = ["--python", str(VENV / "bin" / "python"), "-r", str(REQUIREMENTS)]
+    uv = [str(venv / "bin" / "uv"), "pip", "install", "--quiet", "--compile-bytecode"]
+    target = ["--python", str(venv / "bin" / "python"), "-r", str(listed)]
     if subprocess.run([*uv, *target], check=False).returncode != 0:
         print("uv could not install (it does not read pip's settings); trying pip …", flush=True)
-        run(*pip, "install", "--quiet", "-r", str(REQUIREMENTS))
+        run(*pip, "install", "--quiet", "-r", str(listed))
 
 
-def make_store() -> None:
+def make_store(venv: Path) -> None:
     """Create the default database here, under the lock: MLflow's migration must not run twice."""
     uri = f"sqlite:///{ROOT / 'mlflow.db'}"
     if os.environ.get("MLFLOW_TRACKING_URI", uri) == uri and not (ROOT / "mlflow.db").exists():
-        run(str(VENV / "bin" / "mlflow"), "db", "upgrade", uri)
+        run(str(venv / "bin" / "mlflow"), "db", "upgrade", uri)
 
 
 def run(*command: str) -> None:
@@ -76,4 +76,4 @@ def run(*command: str) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    main(*sys.argv[1:])

@@ -31,7 +31,7 @@ defaults:
   seed: 7
   concurrency: {CONCURRENCY}
 candidates:
-  - {{name: bench, provider: ollama, model: bench, registered_name: llm_bench}}
+  - {{name: bench, provider: ollama, model: bench, registered_name: llm_ollama_chat}}
 scorers: [{", ".join(SCORERS)}]
 """
 CREATE_STORE = "from mlflow import MlflowClient; MlflowClient().search_experiments()"
@@ -83,9 +83,13 @@ class Lab:
         """An empty store of the installed MLflow, at the place where a step looks for it."""
         self.run_code(CREATE_STORE)
 
-    def run_code(self, code: str) -> float:
+    @property
+    def store(self) -> str:
+        return f"sqlite:///{self.folder / 'mlflow.db'}"
+
+    def run_code(self, code: str, **more: str) -> float:
         """Run Python code in this folder; return the CPU seconds it took."""
-        variables = self.environment(MLFLOW_TRACKING_URI=f"sqlite:///{self.folder / 'mlflow.db'}")
+        variables = self.environment(MLFLOW_TRACKING_URI=self.store, **more)
         usage = self._run([sys.executable, "-c", code], variables)
         return float(usage.ru_utime + usage.ru_stime)
 
@@ -153,9 +157,10 @@ def lab(rows: int) -> Iterator[Lab]:
 
 
 @contextmanager
-def serving(latency_s: float) -> Iterator[Server]:
+def serving(latency_s: float, faults: float = 0.0) -> Iterator[Server]:
     """A server of its own process, ready to be asked."""
-    command = [sys.executable, "-m", "benchmarks.ollama_server", "--latency-s", str(latency_s)]
+    options = ["--latency-s", str(latency_s), "--faults", str(faults)]
+    command = [sys.executable, "-m", "benchmarks.ollama_server", *options]
     process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
     with process:
         try:

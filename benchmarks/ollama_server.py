@@ -1,6 +1,7 @@
 """A loopback Ollama of fixed latency that takes as little CPU as it can from what is measured.
 
 python -m benchmarks.ollama_server --latency-s 0.2 --port 0   # prints its URL
+python -m benchmarks.ollama_server --faults 0.1               # a tenth of the chats fails
 
 GET /calls tells what it has seen, and the CPU seconds it has used itself. Every answer holds its
 own prompt, so that a mixed-up row shows. Reads requests with a Content-Length, as clients send.
@@ -9,9 +10,11 @@ own prompt, so that a mixed-up row shows. Reads requests with a Content-Length, 
 import argparse
 import asyncio
 import json
+import random
 import re
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 MODEL = "bench:latest"
@@ -23,8 +26,9 @@ JSON, LINES = b"application/json; charset=utf-8", b"application/x-ndjson"
 class OllamaServer:
     """What all connections share: the latency and the counts."""
 
-    def __init__(self, latency_s: float) -> None:
+    def __init__(self, latency_s: float, faults: float) -> None:
         self.latency_s = latency_s
+        self.faults = faults
         self.chats = 0
         self.loads = 0  # a chat without messages only loads the model
         self.first_chat_at: float | None = None  # seconds since 1970
@@ -41,6 +45,8 @@ class OllamaServer:
         if not self.chats:
             self.first_chat_at = time.time()
         self.chats += 1
+        if random.random() < self.faults:
+            return random.choice(FAULTS), self.latency_s
         text = ANSWER.format(prompt=asked["messages"][-1]["content"])
         if not asked.get("stream", True):
             return _whole(_ending(asked, text, self.latency_s)), self.latency_s
@@ -84,6 +90,8 @@ class Connection(asyncio.Protocol):
     def _send(self, reply: bytes) -> None:
         if not self._transport.is_closing():  # a client may have left meanwhile
             self._transport.write(reply)
+            if reply in BREAKING:
+                self._transport.close()
 
 
 def _ending(asked: dict[str, Any], text: str, latency_s: float) -> dict[str, Any]:
@@ -104,10 +112,10 @@ def _ending(asked: dict[str, Any], text: str, latency_s: float) -> dict[str, Any
     }
 
 
-def _whole(body: Any, status: bytes = b"200 OK") -> bytes:
+def _whole(body: Any, status: bytes = b"200 OK", more: bytes = b"") -> bytes:
     raw = json.dumps(body).encode()
-    head = b"HTTP/1.1 %b\r\nContent-Type: %b\r\nContent-Length: %d\r\n\r\n"
-    return head % (status, JSON, len(raw)) + raw
+    head = b"HTTP/1.1 %b\r\nContent-Type: %b\r\nContent-Length: %d\r\n%b\r\n"
+    return head % (status, JSON, len(raw), more) + raw
 
 
 def _stream(*pieces: Any) -> bytes:
@@ -125,11 +133,24 @@ FIXED = {  # what never changes is encoded once
     b"POST /api/show": _whole({"details": _DETAILS, "model_info": _INFO}),
     b"GET /api/version": _whole({"version": "0.12.6"}),
 }
+_EMPTY = _ending({"model": MODEL}, "", 0)
+BREAKING = (b"", _whole(_EMPTY)[:-40])  # closed without an answer, and within one
+FAULTS = (  # what comes in place of an answer
+    *BREAKING,
+    _whole(_EMPTY),
+    _whole({"error": "invalid option"}, b"400 Bad Request"),
+    _whole({"error": "unauthorized"}, b"401 Unauthorized"),
+    _whole({"error": "too many requests"}, b"429 Too Many Requests", b"Retry-After: 9\r\n"),
+    _whole({"error": "boom"}, b"500 Internal Server Error"),
+    _whole({"error": "server busy"}, b"503 Service Unavailable"),
+)
 
 
-async def serve(latency_s: float, port: int, tell: Callable[[str], None]) -> None:
+async def serve(
+    latency_s: float, port: int, tell: Callable[[str], None], faults: float = 0.0
+) -> None:
     """Serve until cancelled; `tell` gets the URL once connections are taken."""
-    server = OllamaServer(latency_s)
+    server = OllamaServer(latency_s, faults)
     loop = asyncio.get_running_loop()
     listening = await loop.create_server(lambda: Connection(server), "127.0.0.1", port, backlog=512)
     async with listening:
@@ -141,8 +162,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="A loopback Ollama of fixed latency.")
     parser.add_argument("--latency-s", type=float, default=0.2, help="seconds an answer takes")
     parser.add_argument("--port", type=int, default=0, help="0: any that is free")
+    parser.add_argument("--faults", type=float, default=0, help="the part of chats that fails")
     given = parser.parse_args()
-    asyncio.run(serve(given.latency_s, given.port, lambda url: print(url, flush=True)))
+    tell = partial(print, flush=True)
+    asyncio.run(serve(given.latency_s, given.port, tell, given.faults))
 
 
 if __name__ == "__main__":

@@ -14,14 +14,16 @@ from typing import Any, ClassVar
 
 from pydantic import BaseModel, ValidationError
 
-from llm_models.cost import cost_usd
+from llm_models.answer import Answer
+from llm_models.caller import CALLER
 from llm_models.errors import KINDS, CallError, InputError
-from llm_models.schema import Chunk, Completion, ModelConfig, Request, Timing, Usage
+from llm_models.schema import Chunk, Completion, ModelConfig, Request
 
 Observe = Callable[[CallError | None, float, float | None], None]
 FIRST_WAIT_S = 0.5
 LONGEST_WAIT_S = 30.0
 MAX_ATTEMPTS = 6
+CALLER_PATIENCE_S = 2.0  # for retries: an HTTP client is told soon, and knows best when to retry
 
 
 class NoOptions(BaseModel, extra="forbid"):
@@ -104,6 +106,11 @@ class Provider(ABC):
         `observe` is told of every single attempt: its failure, if any, when it began (monotonic
         seconds) and what it cost (USD; None is unknown).
         """
+        caller = CALLER.get()
+        if caller and caller.left.is_set():
+            return Completion(
+                "error", error=KINDS["left"].told, error_kind="left", cost_usd=0.0, attempts=0
+            )
         started = time.perf_counter()
         spent: float | None = 0.0
         for attempt in range(1, MAX_ATTEMPTS + 1):
@@ -114,14 +121,14 @@ class Provider(ABC):
                 observe(failure, began, outcome.cost_usd)
             spent = _add(spent, outcome.cost_usd)
             wait = self._wait(failure, attempt, elapsed)
-            if wait is None or self.stopped.wait(wait):
+            if wait is None or self._pauses_in_vain(wait):
                 break
         retry_s = elapsed - (outcome.latency_s or 0.0) if attempt > 1 else 0.0
         return replace(outcome, attempts=attempt, retry_s=retry_s, cost_usd=spent)
 
     def stream(self, request: Request) -> Iterator[str | Completion]:
         """Yield pieces of text as they arrive, then the Completion. No retry, never raises."""
-        answer = _Answer(self)
+        answer = Answer(self)
         try:
             for chunk in self.chunks(request, stream=True):
                 answer.add(chunk)
@@ -132,7 +139,7 @@ class Provider(ABC):
             yield answer.failure(_as_call_error(error))
 
     def _attempt(self, request: Request) -> tuple[Completion, CallError | None]:
-        answer = _Answer(self)
+        answer = Answer(self)
         try:
             for chunk in self.chunks(request, stream=False):
                 answer.add(chunk)
@@ -152,93 +159,16 @@ class Provider(ABC):
         ceiling = min(LONGEST_WAIT_S, FIRST_WAIT_S * 2 ** (attempt - 1))
         jitter = random.uniform(ceiling / 2, ceiling)
         wait = jitter if failure.retry_after is None else failure.retry_after + jitter / 10
-        return wait if elapsed + wait < self.config.deadline_s else None
+        deadline = self.config.deadline_s
+        if CALLER.get():
+            deadline = min(deadline, CALLER_PATIENCE_S)
+        return wait if elapsed + wait < deadline else None
 
-
-class _Answer:
-    """The pieces of one answer, folded into a Completion."""
-
-    def __init__(self, provider: Provider) -> None:
-        self.provider = provider
-        self.texts: list[str] = []
-        self.last = Chunk()
-        self.started = time.perf_counter()
-
-    def add(self, chunk: Chunk) -> None:
-        self.texts.append(chunk.text)
-        self.last = Chunk(
-            status=chunk.status or self.last.status,
-            finish_reason=chunk.finish_reason or self.last.finish_reason,
-            model_version=chunk.model_version or self.last.model_version,
-            usage=chunk.usage or self.last.usage,
-            timing=chunk.timing or self.last.timing,
-            thought=chunk.thought or self.last.thought,
-            hint=chunk.hint or self.last.hint,
-        )
-
-    def completion(self) -> Completion:
-        raw = self._written()
-        text = self.provider.clean(raw)
-        status = self.last.status or "incomplete"
-        if status in ("ok", "truncated") and not text.strip():
-            return self._empty(status, raw)
-        if status in ("ok", "truncated"):
-            cut = "the answer was cut: raise max_tokens" if status == "truncated" else None
-            return self._outcome(status=status, text=text, hint=self.last.hint or cut)
-        return self._outcome(
-            status=status,
-            partial=raw or None,
-            error=f"the answer ended with '{self.last.finish_reason or 'no finish reason'}'",
-            error_kind=_kind_of(status),
-        )
-
-    def _empty(self, status: str, raw: str) -> Completion:
-        thought = self.last.thought or bool(raw.strip()) or bool(self._usage().thinking_tokens)
-        cause = "thinking used up the whole answer" if thought else "the answer has no text"
-        hint = self.last.hint
-        if status == "truncated":
-            hint = hint or "raise max_tokens or lower the thinking budget"
-        return self._outcome(
-            status="empty",
-            partial=raw or None,
-            error=cause,
-            error_kind="empty",
-            hint=hint,
-        )
-
-    def failure(self, error: CallError) -> Completion:
-        partial = self._written()
-        return self._outcome(
-            status="incomplete" if partial or error.kind == "incomplete" else "error",
-            partial=partial or None,
-            error=str(error),
-            error_kind=error.kind,
-            hint=error.hint,
-        )
-
-    def _written(self) -> str:
-        """All text so far; half a surrogate pair, which nothing could store, becomes U+FFFD."""
-        return "".join(self.texts).encode("utf-16", "surrogatepass").decode("utf-16", "replace")
-
-    def _usage(self) -> Usage:
-        return self.last.usage or Usage()
-
-    def _outcome(self, **fields: Any) -> Completion:
-        latency = time.perf_counter() - self.started
-        kind = fields.get("error_kind")
-        billed = self.last.usage is not None or kind is None or KINDS[kind].billable
-        price = self.provider.config.price
-        fields.setdefault("hint", self.last.hint)
-        return Completion(
-            **fields,
-            finish_reason=self.last.finish_reason,
-            model_version=self.last.model_version,
-            usage=self._usage(),
-            latency_s=latency,
-            timing=self.last.timing or Timing(),
-            # A call the server refused outright was not billed; any other may have been.
-            cost_usd=cost_usd(price, self._usage(), latency) if billed else 0.0,
-        )
+    def _pauses_in_vain(self, seconds: float) -> bool:
+        """Wait; whether nobody wants the next attempt any more."""
+        caller = CALLER.get()
+        ended = caller.left if caller else self.stopped
+        return ended.wait(seconds) or self.stopped.is_set()
 
 
 def _as_call_error(error: Exception) -> CallError:
@@ -255,10 +185,6 @@ def _retriable(outcome: Completion) -> CallError | None:
     if outcome.status == "empty" and outcome.hint is None:
         return CallError("empty", outcome.error or "empty")
     return None
-
-
-def _kind_of(status: str) -> str:
-    return status if status in ("blocked", "incomplete") else "bad_response"
 
 
 def _add(total: float | None, cost: float | None) -> float | None:

@@ -11,13 +11,13 @@ from typing import Any, ClassVar
 from urllib.parse import urlsplit
 
 import requests
-from requests.adapters import HTTPAdapter
 
 from llm_models.errors import CallError
+from llm_models.requests_transport import Transport
 from llm_models.schema import ModelConfig
 
 CONNECT_TIMEOUT_S = 10.0
-MIN_POOL = 64  # connections kept open: a served model is asked by more threads than a run
+MIN_POOL = 256  # connections kept open: a served model is asked by more threads than a run
 
 
 class Connection(ABC):
@@ -31,10 +31,12 @@ class Connection(ABC):
 
     def __init__(self, config: ModelConfig) -> None:
         self._config = config
-        self._session = requests.Session()
-        pool = HTTPAdapter(pool_maxsize=max(MIN_POOL, config.concurrency))
-        self._session.mount("http://", pool)
-        self._session.mount("https://", pool)
+        self._near, self._far = requests.Session(), requests.Session()
+        self._near.trust_env = False  # loopback never goes through a proxy
+        for session in (self._near, self._far):
+            pool = Transport(pool_maxsize=max(MIN_POOL, config.concurrency))
+            session.mount("http://", pool)
+            session.mount("https://", pool)
 
     @property
     @abstractmethod
@@ -59,7 +61,8 @@ class Connection(ABC):
         if response.status_code == 200:
             return response
         with self._reading(response):
-            wait, target = (response.headers.get(name) for name in ("Retry-After", "Location"))
+            headers, target = response.headers, response.headers.get("Location")
+            wait = headers.get("Retry-After") or headers.get("llm_provider-retry-after")  # LiteLLM
             body = f"redirected to {target}" if target else response.content
             raise self.refusal(response.status_code, body, wait)
 
@@ -110,15 +113,15 @@ class Connection(ABC):
 
     def _request(self, path: str, payload: dict[str, Any] | None) -> requests.Response:
         url, limit = self.url, self._config.timeout_s
+        session = self._near if _is_loopback(url) else self._far
         try:
-            return self._session.request(
+            return session.request(
                 "GET" if payload is None else "POST",
                 url + path,
                 json=payload,
                 auth=self._signed,
                 stream=True,
                 timeout=(min(CONNECT_TIMEOUT_S, limit), limit),
-                proxies=_proxies(url),
                 allow_redirects=False,  # a redirected POST turns into a GET, elsewhere
             )
         except requests.ReadTimeout as error:
@@ -172,8 +175,3 @@ def _is_loopback(url: str) -> bool:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return host == "localhost" or host.endswith(".localhost")
-
-
-def _proxies(url: str) -> dict[str, Any]:
-    """Loopback never goes through a proxy; elsewhere the environment's proxies hold."""
-    return dict.fromkeys(("http", "https", "all")) if _is_loopback(url) else {}

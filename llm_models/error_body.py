@@ -31,7 +31,8 @@ _KIND_OF_WORDS = tuple(
         ),
         (
             "blocked",
-            r"content_filter|content_policy|ContentPolicyViolation|content management policy",
+            r"content_filter|content_policy|ContentPolicyViolation|content management policy"
+            r"|violating our usage policy|our safety system",
         ),
         # The last is what LiteLLM without a database says of every key but its own.
         ("unauthenticated", r"invalid_api_key|incorrect api key|no_db_connection"),

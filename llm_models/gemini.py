@@ -21,7 +21,7 @@ from llm_models.schema import Chunk, ModelConfig, Request
 if TYPE_CHECKING:
     from google.genai import Client, types
 
-MIN_POOL = 64  # connections kept open: a served model is asked by more threads than a run
+MIN_POOL = 256  # connections kept open: a served model is asked by more threads than a run
 KEYS = ("GEMINI_API_KEY", "GOOGLE_API_KEY")  # the first one set counts
 
 

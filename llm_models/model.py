@@ -1,7 +1,9 @@
 """A Provider as an MLflow model: what is logged, loaded, evaluated elsewhere and served."""
 
-from collections.abc import Iterator
+import logging
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
 from dataclasses import fields, replace
 from typing import Any
 
@@ -12,10 +14,12 @@ from mlflow.types import ColSpec, DataType, ParamSchema, ParamSpec, Schema, Tens
 from mlflow.types.schema import Array, Object, Property
 
 from llm_models.base import Provider
+from llm_models.caller import CALLER
 from llm_models.errors import InputError
 from llm_models.payload import request_of, sampled
 from llm_models.schema import OUTPUT_COLUMNS, Completion, ModelConfig, Request, Sampling
 from llm_models.served_error import ServedError
+from llm_models.serving import stand_before_server
 
 ON_ERROR = ("auto", "raise", "column")
 
@@ -38,6 +42,7 @@ class LLMModel(PythonModel):
         files = context.artifacts or {}
         options = config.options | {k: v for k, v in files.items() if k in config.options}
         self._provider = self._provider_class(replace(config, options=options))
+        stand_before_server(self.answer)
 
     @property
     def provider(self) -> Provider:
@@ -52,12 +57,34 @@ class LLMModel(PythonModel):
         try:
             questions, on_error = self._parse(model_input, params)
         except InputError as error:
-            raise ServedError("invalid_request", str(error)) from None
-        with ThreadPoolExecutor(min(self.provider.config.concurrency, len(questions))) as pool:
-            completions = list(pool.map(self._complete, questions))
+            raise ServedError.of(error) from None
+        completions = self._complete_all(questions)
         if on_error == "raise" or (on_error == "auto" and len(completions) == 1):
-            _raise_first_failure(completions)
+            for completion in completions:
+                _raise_failure(completion)
         return self._frame(completions)
+
+    def answer(self, record: Mapping[str, Any], params: Mapping[str, Any]) -> dict[str, Any]:
+        """What `predict` gives for one row, without a data frame. Raises ServedError."""
+        try:
+            question = self._question(record, params)
+        except InputError as error:
+            raise ServedError.of(error) from None
+        completion = self.provider.complete(question)
+        _raise_failure(completion)
+        return self.row(completion)
+
+    def _question(self, record: Mapping[str, Any], params: Mapping[str, Any]) -> Request:
+        config = self.provider.config
+        question = request_of(record, config.system, sampled(config.sampling, params), "row 0")
+        _check_limits([question])
+        return question
+
+    def _complete_all(self, questions: list[Request | InputError]) -> list[Completion]:
+        """Each in a copy of this context, which tells the provider who waits."""
+        with ThreadPoolExecutor(min(self.provider.config.concurrency, len(questions))) as pool:
+            calls = [pool.submit(copy_context().run, self._complete, q) for q in questions]
+            return [call.result() for call in calls]
 
     def _complete(self, question: Request | InputError) -> Completion:
         if isinstance(question, Request):
@@ -75,7 +102,7 @@ class LLMModel(PythonModel):
         )
         (question, *_), _ = self._parse(frame, params)
         if isinstance(question, InputError):
-            raise ServedError("invalid_request", str(question))
+            raise ServedError.of(question)
         for piece in self.provider.stream(question):
             yield {"delta": piece} if isinstance(piece, str) else self.row(piece)
 
@@ -93,7 +120,7 @@ class LLMModel(PythonModel):
         given = {k: v for k, v in (params or {}).items() if v is not None}
         on_error = given.pop("on_error", "auto")
         if on_error not in ON_ERROR:
-            raise InputError(f"on_error: '{on_error}' is none of {', '.join(ON_ERROR)}")
+            raise InputError(f"on_error must be one of {', '.join(ON_ERROR)}")
         if frame.empty or not {"prompt", "messages"} & set(frame.columns):
             raise InputError("give 'prompt' (text) or 'messages' (a list of role and content)")
         config = self.provider.config
@@ -105,19 +132,43 @@ class LLMModel(PythonModel):
                 questions.append(request_of(record, config.system, sampling, f"row {number}"))
             except InputError as error:
                 questions.append(error)
+        _check_limits(questions)
         return questions, on_error
 
     def _frame(self, completions: list[Completion]) -> pd.DataFrame:
         # dtype object keeps None: the scoring server writes NaN as invalid JSON.
-        rows = [self.row(c) for c in completions]
+        rows = [self.row(_public(c) if CALLER.get() else c) for c in completions]
         return pd.DataFrame(rows, columns=list(OUTPUT_COLUMNS), dtype=object)
 
 
-def _raise_first_failure(completions: list[Completion]) -> None:
-    for completion in completions:
-        if not completion.answered:
-            hint = f" ({completion.hint})" if completion.hint else ""
-            raise ServedError(completion.error_kind or "bad_response", f"{completion.error}{hint}")
+def _check_limits(questions: Sequence[Request | InputError]) -> None:
+    """Raises TooLargeError for what is too much over HTTP."""
+    caller = CALLER.get()
+    if caller:
+        caller.limits.check_rows(len(questions))
+        caller.limits.check_prompts(questions)
+
+
+def _raise_failure(completion: Completion) -> None:
+    if not completion.answered:
+        raise _failure(completion)
+
+
+def _failure(completion: Completion) -> ServedError:
+    hint = f" ({completion.hint})" if completion.hint else ""
+    kind, text = completion.error_kind or "bad_response", f"{completion.error}{hint}"
+    caller = CALLER.get()
+    if caller and not caller.left.is_set():  # else it is the caller who broke the call
+        logging.getLogger("llm_models").warning("%s: %s", kind, text)
+    told = None if completion.attempts else completion.error  # nobody was asked: our own words
+    return ServedError(kind, text, told=told, retry_after=completion.retry_after_s)
+
+
+def _public(completion: Completion) -> Completion:
+    """A failed row as an HTTP client may see it."""
+    if completion.answered:
+        return completion
+    return replace(completion, error=_failure(completion).told, hint=None)
 
 
 def signature() -> ModelSignature:

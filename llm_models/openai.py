@@ -188,7 +188,8 @@ def _chunk(piece: dict[str, Any], whole: bool) -> Chunk:
     """One piece of an answer; a whole one is finished even if it does not say so."""
     choice = next((told(c) for c in piece["choices"] if not told(c).get("index")), {})
     message = told(choice.get("delta")) or told(choice.get("message"))
-    reason, refused = choice.get("finish_reason"), message.get("refusal")
+    beside = told(message.get("provider_specific_fields"))  # where LiteLLM puts what is OpenAI's
+    reason, refused = choice.get("finish_reason"), (message | beside).get("refusal")
     ended, called = reason or ("stop" if whole else None), reason in TOOL_CALLS
     hint = "the model refused to answer" if refused else None
     return Chunk(
@@ -210,13 +211,10 @@ def _text(content: Any) -> str:
 
 
 def _usage(counts: Any) -> Usage | None:
-    """None where nothing was counted: no prompt has 0 tokens.
-
-    OpenAI counts reasoning within completion_tokens, xAI beside them: the total tells which.
-    """
+    """OpenAI counts reasoning within completion_tokens, xAI beside them: the total tells which."""
     names = ("prompt_tokens", "completion_tokens", "total_tokens")
     prompt, output, total = (_count(counts, name) for name in names)
-    if not prompt:
+    if not prompt:  # no prompt has 0 tokens: nothing was counted
         return None
     thinking = _count(told(counts).get("completion_tokens_details"), "reasoning_tokens")
     if output and thinking and output >= thinking and total != prompt + output + thinking:

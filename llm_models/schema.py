@@ -88,13 +88,17 @@ class Completion:
     error: str | None = None
     error_kind: str | None = None  # a key of errors.KINDS
     hint: str | None = None
+    retry_after_s: float | None = None  # what the server asked to wait before another call
 
     @property
     def answered(self) -> bool:
         return self.status in ANSWERED
 
     def record(self) -> dict[str, Any]:
-        """One flat JSON-ready row: the columns of OUTPUT_COLUMNS less the model's identity."""
+        """One flat JSON-ready row: the columns of OUTPUT_COLUMNS, and retry_after_s.
+
+        The model's identity is not among them.
+        """
         row = {f.name: getattr(self, f.name) for f in fields(self) if f.name not in _NESTED}
         return row | asdict(self.usage) | asdict(self.timing)
 

@@ -2,16 +2,24 @@
 
 import click
 
-from steps.core.cli import QUESTIONS, Asking, asking_step
+from steps.core.cli import QUESTIONS, Asking, asking_step, people_option
+from steps.core.human import load_people
 from steps.core.pipeline import asking_job, run_job
 
 
-def evaluate(config: str, data: str, models: str, limit: str, asking: Asking) -> bool:
-    """Score every chosen candidate, one MLflow run each; return whether every one finished."""
+def evaluate(
+    config: str, data: str, models: str, limit: str, asking: Asking, *, human: str = ""
+) -> bool:
+    """Score every chosen candidate, one MLflow run each; return whether every one finished.
+
+    `human` is a CSV of scores that people gave: see steps/core/human_file.py.
+    """
+    people = load_people(human, config, data or QUESTIONS, models, asking.repeats)
     with asking_job(config, data or QUESTIONS, models, limit, asking) as job:
         from steps.core import mlflow_views, tracking
+        from steps.core.human_agreement import file_metrics
         from steps.core.leaderboard import board_of_results
-        from steps.core.scoring import scoring_of, trusted_judging
+        from steps.core.scoring import scoring_of, trusted_judging, with_people
 
         client = tracking.connect()
         params = {"data": job.dataset.name, "models": models}
@@ -19,7 +27,13 @@ def evaluate(config: str, data: str, models: str, limit: str, asking: Asking) ->
             asked = [run.ready.config.model for run in job.runs]
             judging = trusted_judging(job.config, job.journal, asked)
             scoring = scoring_of(job.config, judging)
-            results = run_job(job, client, parent, lambda ready: scoring)
+            results = run_job(
+                job, client, parent, lambda one: with_people(scoring, people, one.candidate.name)
+            )
+            if people:
+                asked_of = [run.ready.candidate.name for run in job.runs]
+                click.echo(people.told(asked_of, {row.id for row in job.dataset.rows}))
+                tracking.log_metrics(client, parent.info.run_id, file_metrics(people))
             if judging:
                 tracking.log_metrics(client, parent.info.run_id, judging.spent())
             title = f"Leaderboard on {job.dataset.name}, best {job.config.rank_by} first"
@@ -32,9 +46,10 @@ def evaluate(config: str, data: str, models: str, limit: str, asking: Asking) ->
 
 
 @asking_step
-def main(config: str, data: str, models: str, limit: str, asking: Asking) -> int:
+@people_option
+def main(config: str, data: str, models: str, limit: str, *, asking: Asking, human: str) -> int:
     """Answer and score a dataset with the chosen candidates."""
-    return 0 if evaluate(config, data, models, limit, asking) else 1
+    return 0 if evaluate(config, data, models, limit, asking, human=human) else 1
 
 
 if __name__ == "__main__":

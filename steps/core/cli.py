@@ -49,6 +49,9 @@ ASKING = (
         help="Which rows get an MLflow trace; auto: all of a small run, a sample of a large one.",
     ),
 )
+people_option = click.option(
+    "--human", default="", help="A CSV of scores that people gave: id, score, text, candidate, …"
+)
 
 
 @dataclass(frozen=True)

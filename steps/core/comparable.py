@@ -9,6 +9,7 @@ from steps.core.registry import Evidence
 ALIKE = {  # tag -> what it stands for
     "dataset_sha256": "the rows of the dataset",
     "judge_hash": "the judge",
+    "human_hash": "the scores of people",
     "scorers_hash": "the scorers",
 }
 

@@ -11,6 +11,7 @@ from llm_models.errors import InputError
 from steps.core.dataset import Dataset
 from steps.core.differences import LEVEL, Difference, differences
 from steps.core.flips import TURNS, Flip, flips, is_yes_no
+from steps.core.human_agreement import HumanAgreement, human_agreement
 from steps.core.leaderboard import HEADLINES, Board, Line
 from steps.core.predictions import Predictions
 from steps.core.repeated import RepeatedBy, repeated_by
@@ -39,6 +40,7 @@ class Comparison:
     flips: Sequence[Flip]  # right → wrong first
     slices: Sequence[Slice]
     repeats: Sequence[RepeatedBy]  # none where each row was asked once
+    human_agreement: Sequence[HumanAgreement]  # yes/no scorers, over the answers of all models
     max_loss: float  # that the rows must rule out, by rank_by and against a named baseline
 
     @cached_property
@@ -145,6 +147,7 @@ def compared(
                 repeated_by(m.candidate, m.chosen(chosen).items(), m.repeats, floor) for m in models
             )
         ),
+        human_agreement=human_agreement([model.totals for model in models]),
     )
 
 

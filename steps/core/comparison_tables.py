@@ -1,7 +1,7 @@
 """Smaller tables of a comparison, for a terminal, Markdown and the page alike."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from steps.core import coverage
 from steps.core.comparison import Comparison
@@ -30,12 +30,17 @@ class Table:
 
 
 def tables(comparison: Comparison) -> list[Table]:
-    """Those that have rows; slices are not among them."""
-    return [one for one in (_repeats(comparison),) if one.rows]
+    """For the page, which shows slices in its own way."""
+    return [one for one in (_repeats(comparison), _human_agreement(comparison)) if one.rows]
 
 
-def headline_slices(comparison: Comparison) -> list[Table]:
-    """By tag, of the first scorer; the page has all of them."""
+def brief_tables(comparison: Comparison) -> list[Table]:
+    """Slices and repeats of the first scorer alone, where there is not the room of the page."""
+    first = [one for one in comparison.repeats if one.scorer == comparison.scorers[0]]
+    return [*_headline_slices(comparison), *tables(replace(comparison, repeats=first))]
+
+
+def _headline_slices(comparison: Comparison) -> list[Table]:
     names = [line.candidate for line in comparison.models]
     scorer = next(iter(comparison.scorers), None)
     found: dict[str, dict[str, str]] = {}
@@ -72,6 +77,20 @@ def _repeat_cells(one: RepeatedBy) -> list[str]:
     passes = [_interval(found.pass_at_k), _interval(found.pass_hat_k)]
     changing = f"{found.changing} of {found.rows}"
     return [one.scorer, one.candidate, str(found.k), *passes, spread, changing]
+
+
+def _human_agreement(comparison: Comparison) -> Table:
+    headers = ("scorer", "answers", "judged alike", "Cohen's kappa", "Krippendorff's alpha")
+    note = "Over the answers of all models that people judged. 1: always alike; 0: as by chance."
+    rows = [
+        [one.scorer, str(one.n), _interval(one.share), _number(one.kappa), _number(one.alpha)]
+        for one in comparison.human_agreement
+    ]
+    return Table("Agreement with people", headers, rows, note)
+
+
+def _number(value: float | None) -> str:
+    return UNKNOWN if value is None else f"{value:.2f}"
 
 
 def _interval(found: Interval | None) -> str:

@@ -6,7 +6,7 @@ from html import escape
 from itertools import accumulate
 
 from steps.core.comparison import Comparison
-from steps.core.comparison_tables import headline_slices, tables
+from steps.core.comparison_tables import brief_tables
 from steps.core.differences import Difference
 from steps.core.flips import Flip, cut
 from steps.core.leaderboard import UNKNOWN, Board
@@ -24,7 +24,7 @@ def text(comparison: Comparison, board: Board) -> str:
     """For a terminal: the board, and below it every model against the baseline."""
     rows = [_cells(one) for one in comparison.differences]
     table = [plain_table(HEADERS, rows)] if rows else []
-    more = [one.text() for one in (*headline_slices(comparison), *tables(comparison))]
+    more = [one.text() for one in brief_tables(comparison)]
     return "\n".join(
         [
             board.text(),
@@ -44,7 +44,7 @@ def markdown(comparison: Comparison, board: Board, links: Mapping[str, str]) -> 
     if len(rows) > MAX_ROWS:
         table.append(f"{len(rows) - MAX_ROWS} more are in the page.\n")
     told = [safe(line) for line in _introduction(comparison)]
-    more = [one.markdown() for one in (*headline_slices(comparison), *tables(comparison))]
+    more = [one.markdown() for one in brief_tables(comparison)]
     parts = [
         *_decided(comparison),
         board.markdown(links),

@@ -8,6 +8,10 @@ from collections.abc import Mapping
 # Slices have coverage, and fall, of their own.
 _RESULT = re.compile(r"(?P<scorer>.+)/(mean|ci_low|ci_high|spread|pass_at_\d+|pass_hat_\d+)")
 _OF_REPEATS = ("spread", "pass_at_", "pass_hat_")
+NOTE = (
+    "Coverage is the share of the rows a scorer applies to that it has scored; below min_coverage "
+    "a mean is no result."
+)
 Metrics = Mapping[str, float | None]
 
 

@@ -1,12 +1,11 @@
 """What could keep a run from succeeding, each with its remedy; nothing is paid, nothing left."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, date, datetime
 from heapq import nlargest
 from math import ceil
 from pathlib import Path
-from typing import Any
 
 from llm_models.errors import InputError, LabError, shorten
 from steps.core.candidates import Ready, resolve
@@ -19,13 +18,12 @@ from steps.core.journal import Journal, JournalError
 from steps.core.prices import load_table
 from steps.core.surroundings import URI, Finding, space, sqlite_file, surroundings, writable
 from steps.core.tokens import MESSAGE_TOKENS, REPLY_TOKENS
+from steps.core.window import Facts, is_assumed, prompt_room
 
-SERVERS_OWN = 4096  # tokens such a server takes on a small machine where the option is left out
 PROBED = 20  # rows of most bytes, among which the longest prompt is looked for
 OLD_PRICES = 180  # days
 REFRESH = "`python -m steps.core.prices`, best after an update of MLflow"
 ANOTHER_JOURNAL = "name another file under `journal` in the config"
-Facts = Mapping[str, Any]  # what a provider's `details` tells
 
 
 def diagnose(config: str, data: str, models: str, limit: str) -> list[Finding]:
@@ -100,14 +98,14 @@ def _context(ready: Ready, told: Facts, rows: Sequence[Row]) -> Finding:
     if limit and most > limit:
         said = f"max_tokens is {most}, and the model writes {limit} at the most"
         return Finding("problem", subject, said, f"lower max_tokens to {limit}")
-    room = _room(ready, told)
+    room = prompt_room(type(ready.provider), ready.config, told)
     if room is None:
         return Finding("ok", subject, "no limit is told")
     longest = _longest_prompt(ready, rows)
     said = f"the longest prompt has about {longest:,} tokens, and {room:,} are there for it"
     if longest * MARGIN <= room:
         return Finding("ok", subject, said)
-    sure = longest > room and not _assumed(ready)
+    sure = longest > room and not is_assumed(type(ready.provider), ready.config)
     needed = ceil(longest * MARGIN) + most
     return Finding("problem" if sure else "warning", subject, said, _remedy(ready, told, needed))
 
@@ -117,27 +115,6 @@ def _remedy(ready: Ready, told: Facts, needed: int) -> str:
     if option and needed <= told.get("context_length", needed):
         return f"set {option} to {needed} or more in its options"
     return "shorten the prompts, lower max_tokens or choose a model of a longer context"
-
-
-def _room(ready: Ready, told: Facts) -> int | None:
-    """Tokens a prompt may have; None where nobody tells."""
-    window = SERVERS_OWN if _assumed(ready) else _window_set(ready)
-    limits = [limit for limit in (window, told.get("context_length")) if limit]
-    if not limits:
-        return None
-    answer = 0 if "output_limit" in told else ready.config.sampling.max_tokens or 0
-    return max(0, min(limits) - answer)
-
-
-def _assumed(ready: Ready) -> bool:
-    """Whether a server of one's own chooses a window that nobody has set."""
-    settable = ready.provider.window_option is not None
-    return settable and not _window_set(ready) and ready.provider.runs_locally(ready.config)
-
-
-def _window_set(ready: Ready) -> int | None:
-    option = ready.provider.window_option
-    return getattr(ready.provider.options, option) if option else None
 
 
 def _longest_rows(dataset: Dataset) -> list[Row]:
@@ -156,7 +133,7 @@ def _longest_prompt(ready: Ready, rows: Sequence[Row]) -> int:
 
 def _may_overflow(ready: Ready, rows: Sequence[Row]) -> bool:
     """Settled by bytes alone for nearly all data: to load the vocabulary takes 0.2 s."""
-    room = _room(ready, {})
+    room = prompt_room(type(ready.provider), ready.config, {})
     return room is not None and _most_tokens(rows[0], ready.config.system) * MARGIN > room
 
 

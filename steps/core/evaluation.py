@@ -13,11 +13,12 @@ from mlflow import MlflowClient
 from mlflow.entities import Run as MlflowRun
 
 from llm_models.errors import LabError
-from llm_models.schema import OUTPUT_COLUMNS
+from llm_models.schema import OUTPUT_COLUMNS, ModelConfig
 from steps.core import tokens, tracking
 from steps.core.candidates import Ready
 from steps.core.cli import Trace
 from steps.core.dataset import Dataset, Row
+from steps.core.human_file import answer_hash
 from steps.core.language import detect
 from steps.core.logged_models import model_tags, run_params
 from steps.core.results import Results, results
@@ -129,10 +130,12 @@ def _store_rows(
         with PredictionTables(folder, scoring.names) as tables, traces:
             answers = in_order(run, run.rows, run.policy.repeats)
             for answer, scores in scored(answers, scoring):
-                extra = _describe(answer)
+                extra = describe(answer, run.ready.candidate.name)
                 missed = dict.fromkeys(_missed(answer, scoring), NOT_ANSWERED)
                 summary.add(answer, scores, missed, extra["language"])
-                tables.add(answer, _output(answer, run.ready), extra, {**scores, **missed})
+                tables.add(
+                    answer, output_row(answer, run.ready.config), extra, {**scores, **missed}
+                )
                 seen.add(answer.place)
                 if traced.wants(answer):
                     traces.add(answer, scores)
@@ -193,18 +196,24 @@ def _settled(answer: Answer, future: Future[Scores] | None) -> tuple[Answer, Sco
     return answer, future.result() if future else {}
 
 
-def _output(answer: Answer, ready: Ready) -> dict[str, Any]:
-    known = {"supplier": ready.config.provider, "model_name": ready.config.model}
+def output_row(answer: Answer, config: ModelConfig) -> dict[str, Any]:
+    """The columns that a served model would answer with."""
+    known = {"supplier": config.provider, "model_name": config.model}
     record = answer.completion.record() | known
     return {name: record[name] for name in OUTPUT_COLUMNS}
 
 
-def _describe(answer: Answer) -> dict[str, Any]:
-    """Language and provider-neutral token count of an answer; None where there is none."""
+def describe(answer: Answer, candidate: str) -> dict[str, Any]:
+    """What the table has beside the output; None where there is no answer to describe."""
     text = answer.completion.text
     if text is None:
-        return {"language": None, "neutral_output_tokens": None}
-    return {"language": detect(text).code, "neutral_output_tokens": tokens.count(text)}
+        return {"candidate": candidate, "language": None}
+    return {
+        "candidate": candidate,
+        "answer_sha256": answer_hash(text),
+        "language": detect(text).code,
+        "neutral_output_tokens": tokens.count(text),
+    }
 
 
 def _status(run: Run, failure: str | None) -> str:

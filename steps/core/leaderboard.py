@@ -102,7 +102,8 @@ class Board:
         told = [note for line in self.lines for note in line.notes()]
         scored = any(metric.endswith("/mean") for metric, *_ in self.columns())
         once = any(line.metrics.get("repeats") == 1 for line in self.lines)
-        return [*told, ONCE] if scored and once else told
+        thin = any(line.lacking for line in self.lines)
+        return [*told, *[coverage.NOTE] * thin, *[ONCE] * (scored and once)]
 
     def text(self) -> str:
         """For a terminal: a column for each candidate, the best first."""

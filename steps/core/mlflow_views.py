@@ -19,6 +19,7 @@ from steps.core.predictions import Predictions
 VIEW = "llmflowlab"
 CHARTS: tuple[tuple[str, str | tuple[str, str]], ...] = (  # (title, metric or pair of metrics)
     ("Contains facts", "contains_facts/mean"),
+    ("People", "human/mean"),
     ("Correctness (judge)", "correctness/mean"),
     ("Average inference time (s)", "avg_inference_time"),
     ("Total tokens", "total_tokens"),

@@ -34,8 +34,8 @@ def own_evidence(
         raise InputError(f"{told}: its evaluation, run {run_id}, is gone. {AGAIN}") from error
     if evidence.run.info.lifecycle_stage == "deleted":
         raise InputError(f"{told}: its evaluation, run {run_id}, was deleted. {AGAIN}")
-    proven = {**evidence.tags, "evidence": evidence.key}
-    others = [t for t in ("evidence", *EVIDENCE) if version.tags.get(t) != proven.get(t)]
+    proven = {tag: evidence.tags.get(tag, "none") for tag in EVIDENCE} | {"evidence": evidence.key}
+    others = [tag for tag in proven if version.tags.get(tag) != proven[tag]]
     if version.source != f"models:/{evidence.tags['model_id']}" or packed != proven["fingerprint"]:
         others.append("logged model")
     if others:

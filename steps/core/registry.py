@@ -19,6 +19,7 @@ EVIDENCE = (  # tags of a run; equal ones prove the same
     "settings",
     "dataset_sha256",
     "judge_hash",
+    "human_hash",
     "scorers_hash",
     "price_hash",
     "answers_sha256",

@@ -23,12 +23,12 @@ class Repeated:
     """
 
     k: int
-    rows: int  # scored in every repeat: those that count here
+    rows: int  # scored in every repeat: all that counts here
     coverage: float  # their share of the rows attempted
     pass_at_k: Interval | None  # at least one of k answers is right
     pass_hat_k: Interval | None  # all k are
     spread: float | None
-    changing: int  # rows, of those scored at least twice, whose score is not always the same
+    changing: int  # rows whose score is not the same in every repeat
 
     def metrics(self, name: str) -> dict[str, float | None]:
         """`<scorer>/pass_at_3` for pass@3, `<scorer>/pass_hat_3` for pass^3: names MLflow takes.
@@ -48,14 +48,15 @@ def repeated(total: ScorerTotal, k: int) -> Repeated | None:
     if k < 2 or not total.values:
         return None
     table = total.table(k)
-    moved = repeat_spread(table)
+    complete = table[~np.isnan(table).any(axis=1)]
+    moved = repeat_spread(complete)
     yes_no = is_yes_no(total.numbers())
     return Repeated(
         k=k,
-        rows=moved.n_complete,
-        coverage=float(np.mean(~np.isnan(table).any(axis=1))),
-        pass_at_k=pass_at_k(table, k) if yes_no else None,
-        pass_hat_k=pass_hat_k(table, k) if yes_no else None,
+        rows=len(complete),
+        coverage=len(complete) / len(table),
+        pass_at_k=pass_at_k(complete, k) if yes_no else None,
+        pass_hat_k=pass_hat_k(complete, k) if yes_no else None,
         spread=moved.run_sd,
         changing=len(moved.changing_rows),
     )

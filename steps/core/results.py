@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from steps.core import coverage, slices
+from steps.core.human_agreement import human_agreement
 from steps.core.summary import Summary
 
 
@@ -29,6 +30,8 @@ def results(candidate: str, summary: Summary, floor: float, headline: str | None
     lacking = coverage.lacking(everything, floor)
     named = [f"{name}: {coverage.told(share, floor)}" for name, share in lacking.items()]
     tags = {"min_coverage": f"{floor:g}", "low_coverage": "; ".join(named) or None}
+    for agreed in human_agreement([summary.scorers]):
+        everything |= agreed.metrics()
     by_tag = slices.metrics(parts, headline) if headline else {}
     shown = coverage.shown(everything, floor) | by_tag
     return Results(shown, tags, slices.table(parts) if parts else None)

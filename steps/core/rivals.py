@@ -51,7 +51,8 @@ def _elsewhere(client: MlflowClient, candidate: Evidence, held: Evidence) -> Evi
 
 def _differing(a: Evidence, b: Evidence) -> list[str]:
     """What is not alike, in words."""
-    return [what for tag, what in ALIKE.items() if a.tags.get(tag) != b.tags.get(tag)]
+    pairs = {what: [one.tags.get(tag, "none") for one in (a, b)] for tag, what in ALIKE.items()}
+    return [what for what, (ours, theirs) in pairs.items() if ours != theirs]
 
 
 def _obstacle(candidate: Evidence, held: Evidence) -> str:

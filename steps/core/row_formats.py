@@ -76,10 +76,10 @@ def _yaml(text: str, path: Path, problems: list[Problem]) -> Rows:
         yield document.line(("rows", position) if wrapped else (position,)), row
 
 
-def _csv(text: str, _: Path, problems: list[Problem]) -> Rows:
+def csv_lines(text: str, problems: list[Problem]) -> Iterator[tuple[int, list[str]]]:
+    """(line on which they start, cells), empty lines left out."""
     csv.field_size_limit(MAX_CELL)
     reader = csv.reader(io.StringIO(text, newline=""), strict=True)
-    columns: list[str] = []
     line = 1
     while True:
         try:
@@ -89,15 +89,22 @@ def _csv(text: str, _: Path, problems: list[Problem]) -> Rows:
             return
         if cells is None:
             return
-        if not columns and cells:
-            columns = cells
-            flaws = [(line, flaw) for flaw in _column_problems(columns)]
-            problems += flaws
-            if flaws:
-                return
-        elif cells:
-            yield from _csv_row(line, columns, cells, problems)
+        if cells:
+            yield line, cells
         line = reader.line_num + 1
+
+
+def _csv(text: str, _: Path, problems: list[Problem]) -> Rows:
+    columns: list[str] = []
+    for line, cells in csv_lines(text, problems):
+        if columns:
+            yield from _csv_row(line, columns, cells, problems)
+            continue
+        columns = cells
+        flaws = [(line, flaw) for flaw in _column_problems(columns)]
+        problems += flaws
+        if flaws:
+            return
 
 
 def _column_problems(columns: list[str]) -> Iterator[str]:

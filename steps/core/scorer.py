@@ -22,6 +22,7 @@ ARGUMENTS = ("inputs", "outputs", "expectations")
 class Score:
     value: bool | float
     rationale: str | None = None
+    rater: str | None = None  # the people who gave it, where people did
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,5 +1,7 @@
 """Which scorers a run has, and one call that puts all of them to one answer."""
 
+from dataclasses import replace
+
 import click
 
 from llm_models.errors import LabError
@@ -8,6 +10,7 @@ from steps.core.config import Config
 from steps.core.dataset import Row
 from steps.core.evaluation import Scores, Scoring
 from steps.core.hashing import sha256_of
+from steps.core.human import HUMAN, People
 from steps.core.journal import Journal
 from steps.core.judges import Judging
 from steps.core.runner import Answer
@@ -41,6 +44,7 @@ def scoring_of(config: Config, judging: Judging | None) -> Scoring:
         "mlflow.runType": "genai_evaluate",  # puts the run into MLflow's evaluation view
         "judge_hash": judging.hash if judging else "none",
         "judge_model": judging.judge.model if judging else "none",
+        "human_hash": "none",
         "scorers_hash": sha256_of(list(names)),
     }
     concurrency = JUDGE_CONCURRENCY if judging else 1
@@ -53,7 +57,34 @@ def scoring_of(config: Config, judging: Judging | None) -> Scoring:
         judges=frozenset(judged),
         bounds=BOUNDS | dict.fromkeys(judged, SHARE),
         min_coverage=config.min_coverage,
-        headline=config.rank_by.removesuffix("/mean"),
+        headline=config.rank_by.partition("/")[0],
+    )
+
+
+def with_people(scoring: Scoring, people: People | None, candidate: str) -> Scoring:
+    """The same scoring, and what people said of this candidate's answers.
+
+    People judge samples: a row that their file does not list, or lists without a score, is no row
+    of this scorer. One that it lists and that was not answered is missing, and so is an answer of
+    which they have judged another version.
+    """
+    if people is None:
+        return scoring
+
+    def score(answer: Answer) -> Scores:
+        return {**scoring.score(answer), HUMAN: people.score(candidate, answer)}
+
+    def applicable(row: Row, repeat: int) -> list[str]:
+        own = [HUMAN] if people.lists(candidate, row.id, repeat) else []
+        return [*scoring.applicable(row, repeat), *own]
+
+    return replace(
+        scoring,
+        names=(*scoring.names, HUMAN),
+        score=score,
+        applicable=applicable,
+        tags={**scoring.tags, "human_hash": people.hash},
+        bounds={**scoring.bounds, HUMAN: people.bounds},
     )
 
 

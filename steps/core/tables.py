@@ -19,6 +19,8 @@ PARQUET, CSV, JSON = "predictions.parquet", "predictions.csv", "prompts_and_answ
 _TYPES = {"string": pa.string(), "long": pa.int64(), "double": pa.float64()}
 _INPUTS = {"id": "string", "asked_at": "string", "prompt": "string", "system": "string"}
 _EXTRA = {
+    "candidate": "string",
+    "answer_sha256": "string",
     "neutral_output_tokens": "long",
     "language": "string",
     "repeat": "long",
@@ -96,6 +98,7 @@ class PredictionTables:
             "model": row["model_name"],
             "status": row["status"],
             "error": row["error"],
+            "partial": row["partial"],
             "latency_s": row["latency_s"],
             "total_tokens": row["total_tokens"],
             "cost_usd": row["cost_usd"],

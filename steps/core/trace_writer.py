@@ -43,9 +43,10 @@ class TraceWriter:
         price: dict[str, Any] | None = None,
         judges: frozenset[str] = frozenset(),
         prompt: Prompt | None = None,
+        session: str | None = None,
     ) -> None:
         answering = (model_id, supplier, model_name)
-        self._origin = Origin(experiment_id, run_id, *answering, price, judges, prompt)
+        self._origin = Origin(experiment_id, run_id, *answering, price, judges, prompt, session)
         self._way = _way(self._origin)
         self._added = 0
 

@@ -45,6 +45,7 @@ class Origin:
     price: dict[str, Any] | None = None  # see llm_models/cost.py; divides a cost, never makes one
     judges: frozenset[str] = frozenset()  # the scorers that asked a model
     prompt: Prompt | None = None  # a registered one, to which the traces are linked
+    session: str | None = None  # the conversation whose turns they are
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,20 +68,15 @@ def row_trace(answer: Answer, scores: Scores, origin: Origin) -> RowTrace:
     completion = answer.completion
     start = _nanoseconds(answer.asked_at)
     took = completion.retry_s + (completion.latency_s or 0.0)
-    text = completion.text if completion.answered else completion.error
-    told = plain(text or "")
     return RowTrace(
         start_ns=start,
         end_ns=start + _nanoseconds(took),
         status="OK" if completion.answered else "ERROR",
         inputs=answer.row.inputs,
-        outputs=told if completion.answered else {"error": told},
+        outputs=_outputs(completion),
         attributes=_attributes(answer, origin),
         tags=_tags(answer, origin.prompt),
-        metadata={
-            TraceMetadataKey.SOURCE_RUN: origin.run_id,
-            TraceMetadataKey.MODEL_ID: origin.model_id,
-        },
+        metadata=_metadata(origin),
         assessments=[
             *(expectation(name, value) for name, value in answer.row.expectations.items()),
             *(feedback(name, s, origin.judges) for name, s in scores.items() if s is not None),
@@ -127,6 +123,8 @@ def feedback(name: str, score: Score | Failure, judges: frozenset[str] = frozens
     """MLflow's form of a score; a scorer that failed is an error, not a value."""
     kind = AssessmentSourceType.LLM_JUDGE if name in judges else AssessmentSourceType.CODE
     source = AssessmentSource(kind, name)
+    if isinstance(score, Score) and score.rater:
+        source = AssessmentSource(AssessmentSourceType.HUMAN, plain(score.rater))
     if isinstance(score, Failure):
         error = AssessmentError("SCORER_ERROR", plain(score.error))
         return Feedback(name=name, source=source, error=error)
@@ -144,8 +142,23 @@ def plain(text: str) -> str:
     return whole.decode("utf-16", "replace")
 
 
+def _outputs(completion: Completion) -> str | dict[str, str]:
+    if completion.answered:
+        return plain(completion.text or "")
+    told = {"error": plain(completion.error or "")}
+    return told | ({"partial": plain(completion.partial)} if completion.partial else {})
+
+
 def _nanoseconds(seconds: float) -> int:
     return round(seconds * 1e6) * 1000  # a float of seconds since 1970 holds no finer steps
+
+
+def _metadata(origin: Origin) -> dict[str, str]:
+    told = {
+        TraceMetadataKey.SOURCE_RUN: origin.run_id,
+        TraceMetadataKey.MODEL_ID: origin.model_id,
+    }
+    return told | ({TraceMetadataKey.TRACE_SESSION: origin.session} if origin.session else {})
 
 
 def _tags(answer: Answer, prompt: Prompt | None) -> dict[str, str]:

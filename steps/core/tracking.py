@@ -90,10 +90,12 @@ def log_results(
     client.log_batch(run_id, metrics=known)
 
 
-def log_metrics(client: MlflowClient, run_id: str, metrics: Mapping[str, float | None]) -> None:
-    """Metrics of a run that belongs to no single model; unknown values are left out."""
+def log_metrics(
+    client: MlflowClient, run_id: str, metrics: Mapping[str, float | None], step: int = 0
+) -> None:
+    """Metrics of a run alone, not of a model on a dataset; unknown values are left out."""
     now = int(time.time() * 1000)
-    known = [Metric(k, float(v), now, 0) for k, v in metrics.items() if v is not None]
+    known = [Metric(k, float(v), now, step) for k, v in metrics.items() if v is not None]
     client.log_batch(run_id, metrics=known)
 
 

@@ -73,8 +73,8 @@ def _link(client: MlflowClient, model_id: str, version: ModelVersion) -> None:
 
 def tags_of(evidence: Evidence) -> dict[str, str]:
     """Evidence, identity of the model, git commit, and each headline with its 95 % interval."""
-    names = (*EVIDENCE, *ALSO, *PROMPT)
-    tags = {name: evidence.tags[name] for name in names if name in evidence.tags}
+    tags = {name: evidence.tags.get(name, "none") for name in EVIDENCE}
+    tags |= {name: evidence.tags[name] for name in (*ALSO, *PROMPT) if name in evidence.tags}
     tags |= {"evidence": evidence.key, "run_id": evidence.run.info.run_id}
     tags |= {"model_name": evidence.run.data.params["model_name"]} | _identity(evidence)
     if COMMIT in evidence.tags:

@@ -68,7 +68,7 @@ class Lab:
         port = free_port()
         command = ["mlflow", "models", "serve", "-m", model, "-p", str(port), *options]
         address = f"http://127.0.0.1:{port}"
-        with self._server(command, f"{address}/ping", cwd=elsewhere, **more):
+        with self.running(command, f"{address}/ping", cwd=elsewhere, **more):
             yield address
 
     @contextmanager
@@ -78,12 +78,13 @@ class Lab:
         command = ["mlflow", "ui", "--workers", "1", "-p", str(port)]
         address = f"http://127.0.0.1:{port}"
         alone = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
-        with self._server(command, f"{address}/health", cwd=self.folder, **alone):
+        with self.running(command, f"{address}/health", cwd=self.folder, **alone):
             yield address
 
     @contextmanager
-    def _server(self, command: list[str], health: str, cwd: Path, **more: str) -> Iterator[None]:
-        log = self.folder / f"{command[1]}.log"
+    def running(self, command: list[str], health: str, cwd: Path, **more: str) -> Iterator[None]:
+        """A server as a process of its own, from when `health` answers until the block ends."""
+        log = self.folder / f"{command[1].strip('-')}.log"
         with log.open("w") as out:
             process = subprocess.Popen(
                 command,

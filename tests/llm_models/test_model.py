@@ -6,11 +6,9 @@ import subprocess
 import sys
 import threading
 from collections.abc import Mapping
-from contextlib import chdir
 from pathlib import Path
 from typing import Any
 
-import mlflow
 import pandas as pd
 import pytest
 from mlflow.exceptions import MlflowException
@@ -21,60 +19,11 @@ from llm_models.baseline import Baseline
 from llm_models.errors import InputError
 from llm_models.model import LLMModel
 from llm_models.schema import OUTPUT_COLUMNS
-from steps.core import tracking
-from steps.core.candidates import resolve_all
-from steps.core.config import load
 from steps.core.environment import DEFAULTS
-from steps.core.logged_models import ensure_logged
+from tests.llm_models.conftest import ANSWER, ASKED
 from tests.servers.ollama import OllamaServer, Reply, ending
 
-ASKED = "Which city is the capital of France?"
-ANSWER = "Paris is the capital of France."
 MESSAGES = [{"role": "user", "content": ASKED}]
-CONFIG = """
-defaults: {temperature: 0.2, stop: [END], concurrency: 4, deadline_s: 5}
-candidates:
-  - {name: baseline, provider: baseline, model: bm25, registered_name: r,
-     options: {knowledge: text.md}}
-  - {name: ollama, provider: ollama, model: "llama3.1:8b", registered_name: r, system: Be brief.}
-"""
-
-
-@pytest.fixture(scope="session")
-def packed(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, Path]:
-    """The folders of logged models by candidate; what they were packed from is gone."""
-    folder = tmp_path_factory.mktemp("packed")
-    (folder / "text.md").write_text(f"{ANSWER}\n\nBananas are yellow.\n")
-    (folder / "config.yaml").write_text(CONFIG)
-    before = mlflow.get_tracking_uri()
-    with pytest.MonkeyPatch.context() as patch, OllamaServer() as server, chdir(folder):
-        for name, value in (DEFAULTS | {"OLLAMA_HOST": server.url}).items():
-            patch.setenv(name, value)
-        patch.delenv("MLFLOW_RUN_ID", raising=False)
-        mlflow.set_tracking_uri(f"sqlite:///{folder / 'mlflow.db'}")
-        try:
-            client = tracking.connect()
-            patch.setenv("MLFLOW_EXPERIMENT_ID", "0")
-            ready, _ = resolve_all(load(folder / "config.yaml"), "all")
-            made = {one.candidate.name: ensure_logged(client, one, "0")[0] for one in ready}
-            models = {name: client.get_logged_model(model) for name, model in made.items()}
-        finally:
-            mlflow.set_tracking_uri(before)
-    (folder / "text.md").unlink()
-    return {name: Path(m.artifact_location.removeprefix("file://")) for name, m in models.items()}
-
-
-@pytest.fixture(scope="session")
-def baseline(packed: Mapping[str, Path]) -> PyFuncModel:
-    return mlflow.pyfunc.load_model(str(packed["baseline"]))
-
-
-@pytest.fixture
-def ollama(
-    packed: Mapping[str, Path], ollama_server: OllamaServer, monkeypatch: pytest.MonkeyPatch
-) -> PyFuncModel:
-    monkeypatch.setenv("OLLAMA_HOST", ollama_server.url)
-    return mlflow.pyfunc.load_model(str(packed["ollama"]))
 
 
 def served(model: PyFuncModel, payload: Any) -> tuple[int, Any]:
@@ -160,7 +109,7 @@ def test_a_wrong_payload_is_a_client_error_that_names_the_field(
         ({"max_tokens": 1.5}, "max_tokens"),
         ({"temperature": "hot"}, "temperature"),
         ({"stop": "END"}, "stop"),
-        ({"on_error": "ignore"}, "on_error: 'ignore' is none of auto, raise, column"),
+        ({"on_error": "ignore"}, "on_error must be one of auto, raise, column"),
     ],
     ids=str,
 )

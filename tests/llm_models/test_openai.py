@@ -224,11 +224,14 @@ def test_thinking_is_not_part_of_the_answer(
         assert "raise max_tokens" in (outcome.hint or "")
 
 
+NO = {"refusal": "I can't help with that."}
+
+
 @pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize("said", [NO, {"provider_specific_fields": NO}], ids=["OpenAI", "LiteLLM"])
 def test_a_refusal_is_the_answer_and_is_marked(
-    openai_server: OpenAIServer, openai_model: Any, stream: bool
+    openai_server: OpenAIServer, openai_model: Any, said: dict[str, Any], stream: bool
 ) -> None:
-    said = {"content": None, "refusal": "I can't help with that."}
     openai_server.fault(
         streamed(delta(**said), delta(finish="stop")) if stream else Reply(body=completion(**said))
     )

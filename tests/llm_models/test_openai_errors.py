@@ -149,7 +149,11 @@ def test_a_failure_without_a_key_says_that_one_may_be_wanted(
 
 @pytest.mark.parametrize(
     ("header", "seconds"),
-    [({"Retry-After": "7"}, 7.0), ({"Retry-After": "Fri, 21 Nov 2025 10:00:00 GMT"}, None)],
+    [
+        ({"Retry-After": "7"}, 7.0),
+        ({"llm_provider-retry-after": "7"}, 7.0),  # LiteLLM's, of its supplier's
+        ({"Retry-After": "Fri, 21 Nov 2025 10:00:00 GMT"}, None),
+    ],
 )
 def test_the_servers_own_wait_is_kept(
     openai_server: OpenAIServer, openai_model: Any, header: dict[str, str], seconds: float | None

@@ -7,14 +7,19 @@ import pytest
 from mlflow.exceptions import MlflowException
 from mlflow.protos import databricks_pb2 as codes
 
-from llm_models.errors import KINDS
+from llm_models.errors import KINDS, InputError
 from llm_models.served_error import ServedError
 
-STATUS = {  # of every kind; MLflow's table has no 413, 422 and 502
+STATUS = {  # of every kind; MLflow's table has no 408, 413, 415, 422, 499 and 502
     "invalid_request": (400, codes.INVALID_PARAMETER_VALUE),
     "unauthenticated": (401, codes.UNAUTHENTICATED),
     "forbidden": (403, codes.PERMISSION_DENIED),
     "model_not_found": (404, codes.RESOURCE_DOES_NOT_EXIST),
+    "late_request": (400, codes.INVALID_PARAMETER_VALUE),
+    "too_large": (400, codes.INVALID_PARAMETER_VALUE),
+    "unknown_type": (400, codes.INVALID_PARAMETER_VALUE),
+    "left": (400, codes.INVALID_PARAMETER_VALUE),
+    "internal": (500, codes.INTERNAL_ERROR),
     "context_overflow": (400, codes.INVALID_PARAMETER_VALUE),
     "blocked": (400, codes.INVALID_PARAMETER_VALUE),
     "empty": (503, codes.TEMPORARILY_UNAVAILABLE),
@@ -39,13 +44,20 @@ def test_every_kind_has_its_status(kind: str) -> None:
     assert error.error_code == codes.ErrorCode.Name(code)
 
 
-def test_the_json_is_kind_code_and_message_alone() -> None:
-    body = json.loads(ServedError("busy", 'é "quoted"\n').serialize_as_json())
-    assert body == {
+def test_http_clients_are_told_what_the_kind_tells_and_the_process_itself_all() -> None:
+    error = ServedError("busy", 'Ollama at /run/o.sock: "full"\n', retry_after=1.5)
+    assert json.loads(error.serialize_as_json()) == {
         "error_code": "TEMPORARILY_UNAVAILABLE",
         "kind": "busy",
-        "message": 'é "quoted"\n',
+        "message": KINDS["busy"].told,
+        "retry_after_s": 1.5,
     }
+    assert str(error) == 'Ollama at /run/o.sock: "full"\n'
+
+
+def test_a_wrong_payload_is_told_in_its_own_words() -> None:
+    error = ServedError.of(InputError("row 3: 'prompt' must be text"))
+    assert json.loads(error.serialize_as_json())["message"] == "row 3: 'prompt' must be text"
 
 
 def test_mlflow_cannot_put_the_payload_before_the_message() -> None:

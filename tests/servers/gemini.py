@@ -61,6 +61,7 @@ class GeminiServer(ScriptedServer):
         action = _route(seen)[1]
         with self._lock:
             self.requests.append(seen)
+            self._lock.notify_all()
             queue = self._faults["generate" if action in GENERATE else action]
             scripted = queue.popleft() if queue else None
         given = scripted or self.reply(seen)

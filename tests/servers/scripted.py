@@ -1,9 +1,13 @@
 """A loopback HTTP/1.1 server, one thread a connection, whose replies can be scripted."""
 
 import json
+import select
+import socket
 import threading
+import time
 from collections import Counter, defaultdict, deque
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Self
@@ -44,8 +48,9 @@ class ScriptedServer:
     def __init__(self, port: int = 0) -> None:
         self.requests: list[Seen] = []
         self.left = threading.Event()  # a client went away before its reply was finished
+        self.connections: set[socket.socket] = set()
         self._faults: defaultdict[str, deque[Reply]] = defaultdict(deque)
-        self._lock = threading.Lock()
+        self._lock = threading.Condition()  # told of every request
         handler = type("Handler", (_Handler,), {"server_asked": self})
         self._http = _Server(("127.0.0.1", port), handler)
         self.url = f"http://127.0.0.1:{self._http.server_port}"
@@ -55,8 +60,12 @@ class ScriptedServer:
         return self
 
     def __exit__(self, *_: object) -> None:
+        """As when its process ends: nobody listens, and open connections break."""
         self._http.shutdown()
         self._http.server_close()
+        for connection in list(self.connections):
+            with suppress(OSError):  # its client has left meanwhile
+                connection.shutdown(socket.SHUT_RDWR)
 
     def serve_forever(self) -> None:
         self._http.serve_forever()
@@ -72,6 +81,15 @@ class ScriptedServer:
         with self._lock:
             self._faults[path or self.fault_path].extend(replies)
 
+    def forget_faults(self) -> None:
+        with self._lock:
+            self._faults.clear()
+
+    def wait_for(self, calls: int, path: str) -> bool:
+        """Whether `path`, a key of `calls`, has been asked for so often, within ten seconds."""
+        with self._lock:
+            return self._lock.wait_for(lambda: self.calls[path] >= calls, 10)
+
     def reply(self, seen: Seen) -> Reply:
         raise NotImplementedError
 
@@ -79,6 +97,7 @@ class ScriptedServer:
         """The reply to one request: a scripted one if there is any left, else the usual one."""
         with self._lock:
             self.requests.append(seen)
+            self._lock.notify_all()
             if self._faults[seen.path]:
                 return self._faults[seen.path].popleft()
         return self.reply(seen)
@@ -94,10 +113,13 @@ class _Handler(BaseHTTPRequestHandler):
     disable_nagle_algorithm = True  # else every answer waits 40 ms for an acknowledgement
 
     def handle(self) -> None:
+        self.server_asked.connections.add(self.connection)
         try:
             super().handle()
         except ConnectionError:  # a client may leave whenever it likes
             self.server_asked.left.set()
+        finally:
+            self.server_asked.connections.discard(self.connection)
 
     def do_GET(self) -> None:
         self._serve(None)
@@ -112,8 +134,16 @@ class _Handler(BaseHTTPRequestHandler):
     def _serve(self, body: Any) -> None:
         reply = self.server_asked.see(Seen(self.command, self.path, dict(self.headers), body))
         if reply.hold:
-            reply.hold.wait(30)
+            self._hold(reply.hold)
         self._send(reply)
+
+    def _hold(self, until: threading.Event) -> None:
+        """Wait for the event, for 30 s at most, or until the client leaves."""
+        end = time.monotonic() + 30
+        while not until.wait(0.01) and time.monotonic() < end:
+            readable, _, _ = select.select([self.connection], [], [], 0)
+            if readable and not self.connection.recv(1, socket.MSG_PEEK):
+                raise ConnectionAbortedError
 
     def _send(self, reply: Reply) -> None:
         self.close_connection = self.close_connection or reply.drop

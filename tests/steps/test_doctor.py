@@ -24,8 +24,10 @@ from steps.core.environment import DEFAULTS
 from steps.core.journal import Journal
 from steps.core.surroundings import packages, sqlite_file
 from steps.doctor import main
+from tests.servers import openai
 from tests.servers.gemini import KEY, GeminiServer
 from tests.servers.ollama import OllamaServer, Reply
+from tests.servers.openai import OpenAIServer
 from tests.servers.scripted import ScriptedServer, Seen
 from tests.steps.conftest import ConfigWriter, baseline
 
@@ -131,8 +133,11 @@ def test_the_text_has_a_mark_and_the_remedy_below(lab: Write, ollama: OllamaServ
     assert lines[-1] == "problems: 0, warnings: 1"
 
 
+OPENAI = {"name": "cloud", "provider": "openai", "model": openai.MODEL}
 UNUSABLE = {
     "no key": (GEMINI, "GEMINI_API_KEY"),
+    "no key for OpenAI": (OPENAI, "OPENAI_API_KEY"),
+    "no gateway": (OPENAI | {"base_url": "http://127.0.0.1:9/v1"}, "correct base_url"),
     "no server": ({"name": "cloud", "base_url": "http://127.0.0.1:9"}, "ollama serve"),
     "not pulled": ({"name": "cloud", "model": "away:7b"}, "ollama pull away:7b"),
 }
@@ -208,6 +213,19 @@ def test_the_longest_prompt_is_held_against_the_context(
     told = status(lab(candidate, words=words).findings(), "one: context")
     assert told[0] == expected
     assert remedy in told[1]
+
+
+def test_a_server_of_openais_format_tells_its_context_and_no_price(
+    lab: Write, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", openai.KEY)
+    with OpenAIServer(("qwen",), listed={"root": "Qwen/Qwen3-8B", "max_model_len": 512}) as server:
+        vllm = OPENAI | {"model": "qwen", "base_url": server.url, "max_tokens": 10}
+        found = lab(vllm, words=1000).findings()
+    assert "serves Qwen/Qwen3-8B" in found["cloud"]["finding"]
+    assert "and 502 are there for it" in found["cloud: context"]["finding"]
+    assert found["cloud: price"]["status"] == "warning"
+    assert found["cloud: price"]["finding"] == "the price of openai/qwen is unknown"
 
 
 def test_the_remedy_for_a_narrow_context_is_enough(lab: Write, ollama: OllamaServer) -> None:

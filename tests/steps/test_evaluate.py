@@ -1,5 +1,6 @@
 """`evaluate` as a command: what the run may claim, what it must not, and what stands beside it."""
 
+import csv
 import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -12,9 +13,11 @@ from mlflow import MlflowClient
 from mlflow.entities import Run
 
 from steps.compare import main as compare
+from steps.core.coverage import NOTE
 from steps.core.repeated import ONCE
 from steps.core.verdict import Verdict
 from steps.evaluate import main as evaluate
+from steps.main import main
 from steps.promote import main as promote
 from steps.register import main as register
 from tests.servers.ollama import OllamaServer, Reply
@@ -92,6 +95,7 @@ def test_below_the_floor_a_mean_is_told_nowhere(
     server.fault(OVERFLOW)
     printed = done(evaluate, config, data=questions)
     assert "coverage 0.50 < 0.8" in printed
+    assert NOTE in printed
     run = evaluated(client, experiment)
     kept = {k.partition("/")[2]: v for k, v in run.data.metrics.items() if "contains_facts/" in k}
     assert not kept.keys() & set(RESULTS)
@@ -218,3 +222,105 @@ def test_results_by_tag_are_a_table_of_the_run_and_the_headline_is_metrics(
     compared = done(compare, config, data=data)
     assert "region: north" in compared
     assert "1.00 [0.21, 1.00], n = 1" in compared
+
+
+def judged_file(
+    client: MlflowClient, experiment: str, folder: Path, scores: Mapping[tuple[str, str], str]
+) -> Path:
+    """The tables of both candidates in one, with a column `score`, as a person would make it."""
+    lines = []
+    for candidate in ("asked", "good"):
+        run_id = evaluated(client, experiment, candidate).info.run_id
+        path = client.download_artifacts(run_id, "predictions.csv", str(folder))
+        with Path(path).open(encoding="utf-8", newline="") as file:
+            lines += list(csv.DictReader(file))
+    for line in lines:
+        line["score"] = scores.get((line["candidate"], line["id"]), "")
+        line["rater"] = "Ann"
+    judged = folder / "judged.csv"
+    with judged.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.DictWriter(file, list(lines[0]))
+        writer.writeheader()
+        writer.writerows(lines)
+    return judged
+
+
+def test_the_table_that_people_have_filled_in_becomes_a_scorer(
+    client: MlflowClient,
+    experiment: str,
+    server: OllamaServer,
+    config: Path,
+    questions: Path,
+    tmp_path: Path,
+) -> None:
+    done(evaluate, config, data=questions)
+    scores = {("asked", "fr"): "yes", ("asked", "es"): "no", ("good", "fr"): "yes"}
+    judged = judged_file(client, experiment, tmp_path, scores)
+    printed = done(evaluate, config, data=questions, human=judged)
+    assert "human: 3 of 3 scores count\n" in printed
+    told = evaluated(client, experiment).data.metrics
+    assert (told["human/mean"], told["human/coverage"], told["human/n_attempted"]) == (0.5, 1, 2)
+    assert told["contains_facts/human_n"] == 2
+    assert told["contains_facts/human_agreement"] == 0.5
+    good = evaluated(client, experiment, "good")
+    assert good.data.metrics["human/n_scored"] == good.data.metrics["human/n_abstained"] == 1
+    traces = client.search_traces(
+        [experiment], f"metadata.`mlflow.sourceRun` = '{good.info.run_id}'"
+    )
+    given = [a for t in traces for a in t.info.assessments if a.name == "human"]
+    assert [(a.source.source_type, a.source.source_id, a.feedback.value) for a in given] == [
+        ("HUMAN", "Ann", True)
+    ]
+    table = mlflow.load_table("predictions.parquet", run_ids=[good.info.run_id])
+    assert list(table.set_index("id").loc[["fr", "es"], "human"].fillna(-1)) == [1.0, -1.0]
+    compared = done(compare, config, data=questions)
+    for name, shown in shown_everywhere(client, experiment, tmp_path, compared).items():
+        if name != "comparison.json":
+            assert "Agreement with people" in shown, name
+
+
+def test_an_answer_that_changed_since_it_was_judged_lacks_its_score(
+    client: MlflowClient,
+    experiment: str,
+    server: OllamaServer,
+    config: Path,
+    questions: Path,
+    tmp_path: Path,
+) -> None:
+    done(evaluate, config, data=questions)
+    scores = dict.fromkeys([("asked", "fr"), ("asked", "es")], "yes")
+    judged = judged_file(client, experiment, tmp_path, scores)
+    server.answer = {**RIGHT, "Which city is the capital of Spain?": "It is Madrid."}
+    printed = done(evaluate, config, data=questions, human=judged, cache="refresh")
+    left = "1 left out, of answers that no candidate gave this time"
+    assert f"human: 1 of 2 scores count; {left}" in printed
+    told = evaluated(client, experiment).data.metrics
+    assert (told["human/coverage"], told["human/n_failed"]) == (0.5, 1)
+    assert "human/mean" not in told
+    refused = invoke(compare, config, data=questions, models="all")
+    assert refused.exit_code == 0, refused.output
+    assert "coverage 0.50 < 0.8" in refused.output
+
+
+def test_a_file_of_scores_that_is_wrong_is_refused_before_any_call(
+    server: OllamaServer, config: Path, questions: Path, tmp_path: Path
+) -> None:
+    judged = tmp_path / "judged.csv"
+    judged.write_text("id,candidate,score\nfr,asked,yes\nfrr,asked,yes\n", "utf-8")
+    for step in (evaluate, main):
+        result = invoke(step, config, data=questions, human=judged)
+        assert result.exit_code == 1
+        assert f"{judged}:3: id: the data has no row 'frr' (did you mean 'fr'?)" in result.output
+    assert server.requests == []
+
+
+def test_runs_that_people_judged_by_different_files_are_not_compared(
+    server: OllamaServer, config: Path, questions: Path, tmp_path: Path
+) -> None:
+    judged = tmp_path / "judged.csv"
+    judged.write_text("id,candidate,score\nfr,asked,yes\n", "utf-8")
+    done(evaluate, config, data=questions)
+    assert invoke(evaluate, config, data=questions, models="asked", human=judged).exit_code == 0
+    refused = invoke(compare, config, data=questions, models="all")
+    assert refused.exit_code == 1
+    assert "the scores of people: " in refused.output

@@ -4,9 +4,8 @@ python -m tests.steps.core.fault_matrix   # prints the table as Markdown
 """
 
 import tempfile
-import threading
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,56 +14,32 @@ import pytest
 from llm_models import base
 from steps.core.journal import Journal
 from steps.core.runner import Answer, Run
-from tests.servers import gemini
+from tests.servers import gemini, openai
 from tests.servers.gemini import GeminiServer, error, reason
 from tests.servers.ollama import OllamaServer, ending
+from tests.servers.openai import OpenAIServer
 from tests.servers.scripted import Reply
+from tests.steps.core.fault_kinds import (
+    ATTEMPTS,
+    NO_ANSWER,
+    RESET,
+    ROWS,
+    SHORT,
+    Fault,
+    costs_a_row,
+    heals,
+    marks_a_row,
+    stops,
+)
+from tests.steps.core.openai_faults import OPENAI_FAULTS
 from tests.steps.core.runs import Server, questions, resolved
 
-ROWS = 8  # asked one at a time: the first calls are all for the first row
-ATTEMPTS = base.MAX_ATTEMPTS
-SERVERS: Mapping[str, type[Server]] = {"gemini": GeminiServer, "ollama": OllamaServer}
-NEVER = threading.Event()
-NO_ANSWER, RESET, SHORT = Reply(hold=NEVER), Reply(drop=True), {"timeout_s": 0.2}
-
-
-@dataclass(frozen=True)
-class Fault:
-    """`replies` are given to the first calls, the right answer to all that follow."""
-
-    provider: str
-    name: str
-    replies: Sequence[Reply]
-    calls: int  # for ROWS rows
-    outcome: str  # part of what `meet` tells
-    path: str | None = None
-    fields: Mapping[str, Any] = field(default_factory=dict)  # of the candidate
-
-
-def heals(provider: str, name: str, reply: Reply, **fields: Any) -> Fault:
-    """Asked once more, the row is answered."""
-    outcome = f"row answered at attempt 2; {ROWS} of {ROWS} answered"
-    return Fault(provider, name, [reply], ROWS + 1, outcome, fields=fields)
-
-
-def costs_a_row(
-    provider: str, name: str, reply: Reply, status: str, attempts: int = 1, **fields: Any
-) -> Fault:
-    """The other rows are asked and answered."""
-    outcome = f"row is {status}; {ROWS - 1} of {ROWS} answered"
-    return Fault(provider, name, [reply] * attempts, ROWS - 1 + attempts, outcome, fields=fields)
-
-
-def marks_a_row(provider: str, name: str, reply: Reply, mark: str, **fields: Any) -> Fault:
-    outcome = f"row is {mark}; {ROWS} of {ROWS} answered"
-    return Fault(provider, name, [reply], ROWS, outcome, fields=fields)
-
-
-def stops(
-    provider: str, name: str, reply: Reply, remedy: str, calls: int = 1, path: str | None = None
-) -> Fault:
-    """Every call would fail, and few are made."""
-    return Fault(provider, name, [reply] * ATTEMPTS * ROWS, calls, remedy, path)
+SERVERS: Mapping[str, type[Server]] = {
+    "gemini": GeminiServer,
+    "ollama": OllamaServer,
+    "openai": OpenAIServer,
+}
+ASKING = {"gemini": "generateContent", "ollama": "/api/chat", "openai": openai.CHAT}
 
 
 def google(code: int, status: str, text: str, *details: dict[str, Any]) -> Reply:
@@ -196,6 +171,7 @@ FAULTS = [
     ),
     stops("ollama", "cloud account limit", refused(429, "weekly usage limit"), "wait for the"),
     stops("ollama", "server gone", RESET, "start it with `ollama serve`", 3 * ATTEMPTS),
+    *OPENAI_FAULTS,
 ]
 
 
@@ -212,13 +188,15 @@ def meet(fault: Fault, folder: Path) -> Met:
     with pytest.MonkeyPatch.context() as patch, SERVERS[fault.provider]() as server:
         patch.setattr(base, "FIRST_WAIT_S", 0.001)
         patch.setenv("GEMINI_API_KEY", gemini.KEY)
+        patch.setenv("OPENAI_API_KEY", openai.KEY)
         patch.setenv("NO_PROXY", "127.0.0.1")
         server.fault(*fault.replies, path=fault.path)
         ready = resolved(server, concurrency=1, **fault.fields)
         run = Run(ready, questions(ROWS), Journal(folder / "journal.sqlite")).start()
         answers = list(run)
-        asking = "generateContent" if fault.provider == "gemini" else "/api/chat"
-        return Met(server.calls[asking], _told(run, answers).replace(server.url, "…"))
+        return Met(
+            server.calls[ASKING[fault.provider]], _told(run, answers).replace(server.url, "…")
+        )
 
 
 def _told(run: Run, answers: list[Answer]) -> str:

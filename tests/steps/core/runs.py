@@ -16,8 +16,10 @@ from steps.core.prices import Price
 from steps.core.runner import Answer, Run
 from tests.servers.gemini import GeminiServer
 from tests.servers.ollama import MODEL, OllamaServer
+from tests.servers.openai import OpenAIServer
 
-Server = OllamaServer | GeminiServer
+Server = OllamaServer | GeminiServer | OpenAIServer
+PROVIDERS = {OllamaServer: "ollama", GeminiServer: "gemini", OpenAIServer: "openai"}
 SECONDS = 10  # for what takes milliseconds: only a test that fails waits so long
 
 
@@ -57,7 +59,7 @@ def files(folder: Path, count: int, *urls: str, **settings: Any) -> tuple[Path, 
 
 def resolved(server: Server, price: dict[str, Any] | None = None, **fields: Any) -> Ready:
     """The server's first model; keywords are fields of Candidate."""
-    provider = "gemini" if isinstance(server, GeminiServer) else "ollama"
+    provider = next(name for kind, name in PROVIDERS.items() if isinstance(server, kind))
     known = {"name": "one", "registered_name": "llm_test", "model": server.models[0]}
     candidate = Candidate(provider=provider, base_url=server.url, **known | fields)
     own = {f"{provider}/{candidate.model}": Price(**price)} if price else {}

@@ -150,6 +150,7 @@ BROKEN = {
     ),
     "gate mode": (GOOD + "gate_mode: off # !", "must be 'enabled', 'dry_run' or 'disabled'"),
     "gate of no alias": (GOOD + "gates:\n  prod: [] # !", "must be 'staging' or 'production'"),
+    "coverage in percent": (GOOD + "min_coverage: 80 # !", "must be at most 1, got 80"),
     "judge": (GOOD + "judge:\n  model: gemini # !", "expected provider:/model"),
     "price key": (GOOD + "prices:\n  ollama: {per_hour: 1} # !", "expected provider/model"),
     "price provider": (GOOD + "prices:\n  olama/x: {per_hour: 1} # !", "no provider 'olama'"),

@@ -145,3 +145,25 @@ def test_no_text_loses_a_trace(experiment: str, way: str, text: str, kept: str) 
     assert trace.data.spans[0].outputs == kept
     assert trace.info.tags["topic"] == kept[:4096]
     assert {a.name: a.rationale for a in trace.info.assessments}["f"] == kept
+
+
+def test_turns_of_a_conversation_are_one_session(experiment: str, way: str) -> None:
+    with writer(experiment, session="a talk") as traces:
+        for number in range(2):
+            traces.add(answer(number), {})
+            assert traces.close() == number + 1  # every turn is stored before the next
+    with writer(experiment) as traces:
+        traces.add(answer(), {})
+
+    together = stored(experiment, "metadata.`mlflow.trace.session` = 'a talk'")
+    assert [trace.info.tags["row"] for trace in together] == ["row-0", "row-1"]
+
+
+def test_what_came_of_a_failed_answer_is_told_beside_the_error(experiment: str, way: str) -> None:
+    failed = Completion("incomplete", partial="It is Pa\0", error="the line broke")
+    with writer(experiment) as traces:
+        traces.add(answer(completion=failed), {})
+
+    (span,) = only(experiment).data.spans
+    assert span.outputs == {"error": "the line broke", "partial": "It is Pa\ufffd"}
+    assert span.status.status_code == "ERROR"

@@ -1,0 +1,109 @@
+"""Answers as they come: as plain text, or side by side where the terminal has room for that."""
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from itertools import chain
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from steps.core.chat.terminal import is_interactive
+from steps.core.chat.turn import Turn
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+COLUMN = 36  # characters, the least a column of an answer should have
+FRAME = 5  # lines of a table that are no text, and the one below it
+SIDES = 4  # characters of a column that are no text
+# What a terminal would obey becomes what it can show; what reorders text becomes U+FFFD.
+_CONTROLS: dict[int, int | str | None] = {code: 0x2400 + code for code in range(32)}
+_CONTROLS |= {0x7F: "␡", ord("\r"): None, ord("\u2028"): "\n", ord("\u2029"): "\n"}
+_CONTROLS |= dict.fromkeys([*range(0x80, 0xA0), *range(0xD800, 0xE000)], 0xFFFD)
+_CONTROLS |= dict.fromkeys([*range(0x202A, 0x202F), *range(0x2066, 0x206A)], 0xFFFD)
+del _CONTROLS[ord("\n")], _CONTROLS[ord("\t")]
+
+
+def harmless(text: str) -> str:
+    """`text` without what moves a cursor, colours, reorders or types for the user."""
+    return text.translate(_CONTROLS)
+
+
+def note(text: str, **style: Any) -> None:
+    """A line beside the answers: on stderr, so that a pipe gets the answers alone."""
+    click.secho(harmless(text), err=True, **(style or {"dim": True}))
+
+
+def show(turn: Turn) -> None:
+    """Show a turn until it is over."""
+    if not is_interactive():
+        _in_sequence(turn, _nothing)
+        return
+    from rich.console import Console  # slow, and only a terminal needs it
+
+    console = Console(highlight=False)
+    if 1 < len(turn.questions) <= console.width // COLUMN:
+        _side_by_side(turn, console)
+    else:
+        _in_sequence(turn, lambda name: console.status(f"{name} …", spinner="dots"))
+
+
+def _nothing(name: str) -> AbstractContextManager[Any]:
+    return nullcontext()
+
+
+def _in_sequence(turn: Turn, waiting: Callable[[str], AbstractContextManager[Any]]) -> None:
+    """One after the other; the later ones have been answering meanwhile."""
+    for name in turn.questions:
+        if len(turn.questions) > 1:
+            click.secho(f"{name}:", bold=True)
+        pieces = turn.pieces(name)
+        with waiting(name):
+            first = next(pieces, "")
+        try:
+            for piece in chain([first], pieces):
+                click.echo(harmless(piece), nl=False)
+        finally:
+            if turn.texts[name] and not turn.texts[name].endswith("\n"):
+                click.echo()
+
+
+def _side_by_side(turn: Turn, console: "Console") -> None:
+    from rich.live import Live
+
+    columns = _Columns(turn, console)
+    with Live(columns, console=console, refresh_per_second=8):
+        try:
+            while not turn.over:
+                turn.receive()
+        finally:
+            columns.height = None
+
+
+class _Columns:
+    """A column for each answer; while they are written, no more lines than the terminal has."""
+
+    def __init__(self, turn: Turn, console: "Console") -> None:
+        self.turn, self.console = turn, console
+        self.height: int | None = max(1, console.height - FRAME)  # None: all of them
+
+    def __rich__(self) -> "Table":
+        from rich.table import Table
+        from rich.text import Text
+
+        table = Table(expand=True)
+        for name in self.turn.questions:
+            table.add_column(Text(name), ratio=1, overflow="fold")
+        table.add_row(*(self._newest(Text(harmless(t))) for t in self.turn.texts.values()))
+        return table
+
+    def _newest(self, text: "Text") -> "Text":
+        """The last lines; as Text, so that square brackets are no markup."""
+        from rich.text import Text
+
+        if self.height is None:
+            return text
+        width = max(1, self.console.width // len(self.turn.questions) - SIDES)
+        return Text("\n").join(text.wrap(self.console, width)[-self.height :])
