@@ -8,9 +8,10 @@ import click
 
 from llm_models.errors import InputError
 from steps.core.cli import QUESTIONS, row_limit, step
-from steps.core.config import choose, load
+from steps.core.config import Candidate, Config, choose, load
 from steps.core.dataset import load as load_dataset
 from steps.core.order import Order
+from steps.core.pipeline import tell_skipped
 from steps.core.verdict import TAG, Verdict, worst
 
 if TYPE_CHECKING:
@@ -30,8 +31,8 @@ def promote(
     """
     settings = load(Path(config))
     dataset = load_dataset(data or QUESTIONS, row_limit(limit))
-    chosen = choose(settings, models)
     order = Order.parse(settings, alias=alias, **asked)
+    chosen = _present(settings, models, order)
 
     from steps.core import promotion, tracking
     from steps.core.decision import decide
@@ -49,6 +50,17 @@ def promote(
         if refused:
             raise InputError("\n".join(refused))
     return verdict
+
+
+def _present(settings: Config, models: str, order: Order) -> list[Candidate]:
+    """The chosen candidates; of those "available", the ones that answer now, if any does."""
+    chosen = choose(settings, models)
+    if models.strip() != "available" or order.force or order.version is not None:
+        return chosen
+    try:
+        return [one.candidate for one in tell_skipped(settings, models)]
+    except InputError:  # none answers: the verdict on each tells it
+        return chosen
 
 
 def _record(client: "MlflowClient", run: "Run", decisions: "list[Decision]") -> Verdict | None:

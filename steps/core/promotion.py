@@ -129,7 +129,7 @@ def tried(client: MlflowClient, terms: Terms, trial: Trial, held: ModelVersion |
         evidence = proof.own_evidence(client, version, terms.config.min_coverage)
         proof.refuse_other_dataset(evidence, terms.dataset)
         proof.refuse_other_judge(evidence, terms.config, terms.judge_hash)
-        conditions = _conditions(client, terms, version)
+        conditions = _conditions(client, terms, version, held)
         checks = _gate(client, terms, evidence, held)
     except InputError as error:
         return replace(trial, refusal=str(error))
@@ -139,19 +139,21 @@ def tried(client: MlflowClient, terms: Terms, trial: Trial, held: ModelVersion |
     return replace(trial, evidence=evidence, checks=[*conditions, *checks], verdict=verdict)
 
 
-def _conditions(client: MlflowClient, terms: Terms, version: ModelVersion) -> list[Check]:
+def _conditions(
+    client: MlflowClient, terms: Terms, version: ModelVersion, held: ModelVersion | None
+) -> list[Check]:
     """What must hold whatever the gate asks; only force overrides it."""
-    absence = proof.absence(version)
+    moves = held is None or held.version != version.version
+    absence = proof.absence(version) if moves else None
     checks = []
     if absence is not None:
         unsure = Verdict.NOT_ENOUGH_EVIDENCE
         checks.append(Check("model", "is what was evaluated", "cannot be asked", unsure, absence))
     if terms.order.alias == "production":
-        known = ledger.read(client, version.name, "staging").held()
-        held = int(version.version) in known
-        verdict = Verdict.PASS if held else Verdict.FAIL
-        note = "" if held else "promote it to staging first"
-        checks.append(Check("staging", "has held it", "yes" if held else "never", verdict, note))
+        known = int(version.version) in ledger.read(client, version.name, "staging").held()
+        verdict = Verdict.PASS if known else Verdict.FAIL
+        note = "" if known else "promote it to staging first"
+        checks.append(Check("staging", "has held it", "yes" if known else "never", verdict, note))
     return checks
 
 

@@ -14,10 +14,11 @@ from steps.core.registry import Evidence
 from steps.core.versions import ensure_registered
 from steps.evaluate import main as evaluate
 from tests.servers.ollama import MODEL, OllamaServer, Reply
-from tests.steps.conftest import ConfigWriter, CopyRun, invoke
+from tests.steps.conftest import ConfigWriter, CopyRun, baseline, invoke
 from tests.steps.releases import STEPS, Desk, give_rows
 
 HARD = {"staging": [{"metric": "recall", "min": 0.8}]}
+PULLED = {"name": MODEL, "model": MODEL, "digest": "0" * 64}
 NO_LOSS = {"staging": [{"metric": "recall/mean", "max_regression": 0.1}]}
 
 
@@ -305,25 +306,70 @@ def test_an_ollama_tag_that_still_is_the_evaluated_one_is_promoted(
 def test_an_ollama_tag_pulled_anew_is_refused_even_by_force(
     ollama: OllamaServer, evaluated: Path, questions: Path, force: str
 ) -> None:
-    pulled = {"name": MODEL, "model": MODEL, "digest": "0" * 64}
-    ollama.fault(Reply(body={"models": [pulled]}), path="/api/tags")
+    ollama.fault(*[Reply(body={"models": [PULLED]})] * 2, path="/api/tags")
     done = invoke(STEPS["promote"], evaluated, data=questions, force=force, reason="why not")
     assert done.exit_code == 1
     assert f"{MODEL} is no longer the one that was evaluated; digest was " in done.output
     assert f"is {'0' * 64}" in done.output
 
 
+@pytest.mark.parametrize("models", ["one", "available"])
 def test_with_ollama_away_only_force_promotes(
-    client: MlflowClient, ollama: OllamaServer, evaluated: Path, questions: Path
+    ollama: OllamaServer, evaluated: Path, questions: Path, models: str
 ) -> None:
-    down = Reply(status=503, body={"error": "starting"})
-    ollama.fault(down, path="/api/tags")
-    away = invoke(STEPS["promote"], evaluated, data=questions)
-    assert away.exit_code == 3
+    asked = {"data": questions, "models": models}
+    down = [Reply(status=503, body={"error": "starting"})] * 2
+    ollama.fault(*down, path="/api/tags")
+    away = invoke(STEPS["promote"], evaluated, **asked)
+    assert away.exit_code == 3, away.output
     assert "is what was evaluated" in away.output
     assert "model: " in away.output
-    ollama.fault(down, path="/api/tags")
-    forced = invoke(
-        STEPS["promote"], evaluated, data=questions, force="true", reason="it is back soon"
-    )
+    ollama.fault(*down, path="/api/tags")
+    forced = invoke(STEPS["promote"], evaluated, force="true", reason="it is back soon", **asked)
     assert forced.exit_code == 0, forced.output
+
+
+def test_what_has_the_alias_already_need_not_be_asked(
+    ollama: OllamaServer, evaluated: Path, questions: Path
+) -> None:
+    assert invoke(STEPS["promote"], evaluated, data=questions).exit_code == 0
+    ollama.fault(*[Reply(status=503, body={})] * 2, path="/api/tags")
+    again = invoke(STEPS["promote"], evaluated, data=questions)
+    assert (again.exit_code, "(already)" in again.output) == (0, True)
+
+
+def test_of_what_is_available_the_absent_are_left_out(
+    ollama: OllamaServer,
+    client: MlflowClient,
+    write_config: ConfigWriter,
+    questions: Path,
+    registered_name: str,
+    tmp_path: Path,
+) -> None:
+    gates = {"staging": [{"metric": "error_rate", "max": 0}]}
+    away = {"base_url": ollama.url, "registered_name": f"{registered_name}_away", "model": MODEL}
+    here = baseline("good", tmp_path, registered_name=registered_name)
+    config = write_config(away, here, gates=gates)
+    for step in (evaluate, STEPS["register"]):
+        assert invoke(step, config, data=questions).exit_code == 0
+    ollama.fault(Reply(status=503, body={}), path="/api/tags")
+    done = invoke(STEPS["promote"], config, data=questions)
+    assert done.exit_code == 0, done.output
+    assert "one skipped: " in done.output
+    assert client.get_registered_model(f"{registered_name}_away").aliases == {}
+
+
+def test_a_rollback_to_a_model_that_changed_is_done_and_told(
+    client: MlflowClient,
+    ollama: OllamaServer,
+    evaluated: Path,
+    questions: Path,
+    registered_name: str,
+) -> None:
+    assert invoke(STEPS["promote"], evaluated, data=questions).exit_code == 0
+    client.delete_registered_model_alias(registered_name, "staging")
+    ollama.fault(Reply(body={"models": [PULLED]}), path="/api/tags")
+    done = invoke(STEPS["rollback"], evaluated, alias="staging", reason="deleted by mistake")
+    assert done.exit_code == 0, done.output
+    assert f"models:/{registered_name}@staging is version 1" in done.output
+    assert f"careful: {registered_name} version 1: {MODEL} is no longer the one" in done.output

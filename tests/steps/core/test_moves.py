@@ -112,6 +112,21 @@ def test_a_move_by_hand_is_written_down_before_the_next(
     assert done.edited() == []
 
 
+def test_a_mover_killed_before_the_alias_moved_is_found_out(
+    client: MlflowClient, model: str, mover: Mover
+) -> None:
+    seen = mover(1)
+    ledger.append(client, seen, wanted(seen, 2))  # and no further
+    assert ledger.read(client, model, "staging").way_back() == []
+    done = mover(3)
+    assert [(m.action, m.before, m.after) for m in done.moves[1:]] == [
+        ("promote", 1, 2),
+        ("found", 2, 1),
+        ("promote", 1, 3),
+    ]
+    assert done.way_back() == [1]
+
+
 def test_a_version_that_is_gone_leaves_no_trace_in_the_ledger(
     client: MlflowClient, model: str, mover: Mover
 ) -> None:
