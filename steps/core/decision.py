@@ -83,7 +83,7 @@ def decide(
     held = client.get_model_version(name, str(seen.holder)) if seen.holder else None
     trials: list[Trial] = []
     for trial in proposed:
-        trials.append(tried(client, terms, trial, held))
+        trials.append(tried(client, terms, trial, seen, held))
         if trials[-1].passed:
             break
     passed = [trial for trial in trials if trial.passed]

@@ -93,6 +93,15 @@ class Ledger:
         ends = [end for move in self.moves for end in (move.before, move.after)]
         return sorted({end for end in (*ends, self.holder) if end is not None})
 
+    def rolled_back(self, version: int) -> Move | None:
+        """The rollback that took the alias from a version, if it has not had it since."""
+        for move in reversed(self.moves):
+            if move.after == version:
+                return None
+            if move.action == "rollback" and move.before == version:
+                return move
+        return None
+
     def way_back(self) -> list[int]:
         """The versions a rollback would come to, the nearest first.
 

@@ -1,7 +1,7 @@
 """Which version is proposed for an alias, and what is said of it before the alias moves."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -15,6 +15,7 @@ from steps.core import gates, ledger, proof, registry
 from steps.core.config import Candidate, Config
 from steps.core.dataset import Dataset
 from steps.core.gates import Check
+from steps.core.ledger import Ledger
 from steps.core.order import Order
 from steps.core.registry import Evidence
 from steps.core.rivals import measured, rival
@@ -119,7 +120,9 @@ def _standing(client: MlflowClient, chosen: list[Candidate]) -> dict[str, ModelV
     return {n: v for n, v in holders.items() if v and v.tags.get("candidate") in names}
 
 
-def tried(client: MlflowClient, terms: Terms, trial: Trial, held: ModelVersion | None) -> Trial:
+def tried(
+    client: MlflowClient, terms: Terms, trial: Trial, seen: Ledger, held: ModelVersion | None
+) -> Trial:
     """The trial with what the gate says of it, or why it was refused."""
     version = trial.version
     if version is None:
@@ -129,7 +132,7 @@ def tried(client: MlflowClient, terms: Terms, trial: Trial, held: ModelVersion |
         evidence = proof.own_evidence(client, version, terms.config.min_coverage)
         proof.refuse_other_dataset(evidence, terms.dataset)
         proof.refuse_other_judge(evidence, terms.config, terms.judge_hash)
-        conditions = _conditions(client, terms, version, held)
+        conditions = list(_conditions(client, terms, version, seen))
         checks = _gate(client, terms, evidence, held)
     except InputError as error:
         return replace(trial, refusal=str(error))
@@ -140,21 +143,21 @@ def tried(client: MlflowClient, terms: Terms, trial: Trial, held: ModelVersion |
 
 
 def _conditions(
-    client: MlflowClient, terms: Terms, version: ModelVersion, held: ModelVersion | None
-) -> list[Check]:
+    client: MlflowClient, terms: Terms, version: ModelVersion, seen: Ledger
+) -> Iterator[Check]:
     """What must hold whatever the gate asks; only force overrides it."""
-    moves = held is None or held.version != version.version
-    absence = proof.absence(version) if moves else None
-    checks = []
-    if absence is not None:
+    number = int(version.version)
+    if number != seen.holder and (absence := proof.absence(version)):
         unsure = Verdict.NOT_ENOUGH_EVIDENCE
-        checks.append(Check("model", "is what was evaluated", "cannot be asked", unsure, absence))
+        yield Check("model", "is what was evaluated", "cannot be asked", unsure, absence)
+    if terms.order.version is None and (back := seen.rolled_back(number)):
+        note = f"rolled back by {back.who} ({back.reason}); version={number} takes it all the same"
+        yield Check("rollback", "was not rolled back", "rolled back", Verdict.FAIL, note)
     if terms.order.alias == "production":
-        known = int(version.version) in ledger.read(client, version.name, "staging").held()
+        known = number in ledger.read(client, version.name, "staging").held()
         verdict = Verdict.PASS if known else Verdict.FAIL
         note = "" if known else "promote it to staging first"
-        checks.append(Check("staging", "has held it", "yes" if known else "never", verdict, note))
-    return checks
+        yield Check("staging", "has held it", "yes" if known else "never", verdict, note)
 
 
 def _gate(

@@ -159,6 +159,20 @@ def test_the_alias_given_by_hand_gets_an_entry_when_the_gate_confirms_it(
     assert (move.before, move.after) == (1, 1)
 
 
+def test_what_was_rolled_back_comes_back_only_by_its_number(copy_run: CopyRun, desk: Desk) -> None:
+    copy_run("poor", recall=0.6)
+    desk.promoted()
+    copy_run("good", recall=0.9)
+    desk.promoted(models="good")
+    desk.done("rollback", alias="staging", reason="rude answers")
+    refused = desk.run("promote", models="good")
+    assert (refused.exit_code, desk.holder()) == (2, 1)
+    assert "(rude answers); version=2 takes it all the same" in refused.output
+    desk.done("promote", version=2)
+    assert desk.holder() == 2
+    assert "(already)" in desk.done("promote", models="good")
+
+
 @pytest.mark.parametrize(("lost", "code"), [(0, 0), (12, 3), (40, 2)])
 def test_a_regression_against_the_holder_is_paired_by_row(
     client: MlflowClient, copy_run: CopyRun, desk: Desk, lost: int, code: int

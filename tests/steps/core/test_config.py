@@ -13,6 +13,7 @@ from llm_models.errors import InputError
 from llm_models.schema import Sampling
 from steps.core import providers
 from steps.core.config import choose, load
+from steps.core.dataset import load as load_dataset
 from steps.core.providers import provider_class
 
 ROOT = Path(__file__).parents[3]
@@ -55,6 +56,13 @@ def test_the_shipped_config_loads():
     assert {gate.metric for gate in config.gates["staging"]} <= {
         gate.metric for gate in config.gates["production"]
     }
+
+
+def test_the_shipped_questions_are_enough_for_the_shipped_gates():
+    rows = load_dataset(ROOT / "eval_data" / "questions.jsonl").rows
+    with_facts = sum(bool(row.expectations.get("expected_facts")) for row in rows)
+    for gates in load(ROOT / "config.yaml").gates.values():
+        assert all((gate.min_rows or 0) <= with_facts for gate in gates)
 
 
 def test_paths_are_relative_to_the_folder_of_the_config(tmp_path, monkeypatch):
