@@ -51,7 +51,7 @@ def test_the_shipped_config_loads():
         "baseline-sentence",
         "baseline-passage",
     ]
-    assert config.judge.model == "gemini:/gemini-2.5-flash"
+    assert [judge.model for judge in config.judge] == ["gemini:/gemini-2.5-flash"]
     assert {gate.metric for gate in config.gates["staging"]} <= {
         gate.metric for gate in config.gates["production"]
     }
@@ -92,6 +92,36 @@ def test_own_prices_are_plain_and_without_the_listing_prefix(tmp_path):
     }
 
 
+def test_a_panel_decides_what_its_first_judge_does(tmp_path):
+    text = GOOD + (
+        "judge:\n  - {model: 'ollama:/m', scorers: [safety], guidelines: [Be brief.]}\n"
+        "  - {model: 'ollama:/m', seed: 8, options: {num_ctx: 4096}}\n"
+    )
+    first, second = load(write(tmp_path, text)).judge
+    assert (second.scorers, second.guidelines) == (first.scorers, first.guidelines)
+    assert (second.seed, second.options, first.options) == (8, {"num_ctx": 4096}, {})
+
+
+@pytest.mark.parametrize(
+    ("values", "scores"),
+    [
+        ("[1, 2, 3]", (("1", 1.0), ("2", 2.0), ("3", 3.0))),
+        ("{rude: 0, polite: 1}", (("rude", 0.0), ("polite", 1.0))),
+        ("[yes, no]", (("yes", True), ("no", False))),
+    ],
+)
+def test_a_judge_of_ones_own_is_a_few_lines(tmp_path, values, scores):
+    lines = f'      instructions: "Rate {{{{ outputs }}}}."\n      values: {values}\n'
+    (judge,) = load(write(tmp_path, OWN_JUDGE + lines)).judge
+    assert judge.own[0].values.scores == scores
+
+
+def test_without_a_judge_there_is_none(tmp_path):
+    assert load(write(tmp_path, GOOD)).judge == ()
+    assert load(write(tmp_path, GOOD + "judge: null")).judge == ()
+
+
+OWN_JUDGE = GOOD + "judge:\n  model: ollama:/m\n  own:\n    - name: a\n"
 BROKEN = {
     "misspelt key": (candidate("temprature: 1 # !"), "did you mean 'temperature'?"),
     "misspelt section": (GOOD + "jugde: null # !", "jugde: unknown key (did you mean 'judge'?)"),
@@ -101,7 +131,7 @@ BROKEN = {
     "fraction": (candidate("top_k: 2.5 # !"), "top_k: expected a whole number, got 2.5"),
     "boolean": (candidate("top_k: true # !"), "expected a whole number, got true"),
     "text for a list": (candidate("stop: END # !"), "stop: expected a list, got 'END'"),
-    "list for a mapping": (GOOD + "judge: [1] # !", "expected keys with values, got a list"),
+    "list for a mapping": (GOOD + "defaults: [1] # !", "expected keys with values, got a list"),
     "null": (GOOD + "rank_by: # !", "rank_by: expected text, got nothing"),
     "number for a path": (GOOD + "journal: 5 # !", "journal: expected text, got 5"),
     "temperature": (candidate("temperature: 2.1 # !"), "must be at most 2, got 2.1"),
@@ -139,6 +169,49 @@ BROKEN = {
     "gate of no alias": (GOOD + "gates:\n  prod: [] # !", "must be 'staging' or 'production'"),
     "coverage in percent": (GOOD + "min_coverage: 80 # !", "must be at most 1, got 80"),
     "judge": (GOOD + "judge:\n  model: gemini # !", "expected provider:/model"),
+    "judge of no provider": (GOOD + "judge: {model: claude:/x} # !", "no provider 'claude'"),
+    "judge without schema": (GOOD + "judge: {model: baseline:/bm25} # !", "JSON schema"),
+    "judge's option": (
+        GOOD + "judge:\n  model: ollama:/m\n  options: {num_cxt: 1} # !",
+        "judge.options.num_cxt: ollama option",
+    ),
+    "judge's form": (
+        GOOD + "judge:\n  model: ollama:/m\n  options: {format: json} # !",
+        "judge.options: format is set by the judge itself",
+    ),
+    "judge of a panel": (
+        GOOD + "judge:\n  - model: ollama:/m\n  - model: ollama:/n\n    sead: 1 # !",
+        "judge[1].sead: unknown key (did you mean 'seed'?)",
+    ),
+    "panel at odds": (
+        GOOD + "judge: # !\n  - model: ollama:/m\n  - {model: ollama:/n, scorers: [safety]}",
+        "judge[1].scorers: say it with the first judge",
+    ),
+    "one judge twice": (
+        GOOD + "judge: [{model: ollama:/m}, {model: ollama:/m}] # !",
+        "judge[1] is a judge of the panel already",
+    ),
+    "own judge of nothing": (
+        OWN_JUDGE + "      instructions: Is it good? # !",
+        "must name {{ outputs }}",
+    ),
+    "own judge of what is not there": (
+        OWN_JUDGE + '      instructions: "{{ outputs }} {{ answer }}" # !',
+        "there is no {{ answer }}",
+    ),
+    "own judge of one value": (
+        OWN_JUDGE + '      instructions: "{{ outputs }}"\n      values: {good: 1} # !',
+        "give at least two values",
+    ),
+    "labels without numbers": (
+        OWN_JUDGE + '      instructions: "{{ outputs }}"\n      values: [good, bad] # !',
+        "labels with a number each",
+    ),
+    "canary of another verdict": (
+        OWN_JUDGE.replace("name: a", "name: a # !")
+        + '      instructions: "{{ outputs }}"\n      canaries: [{answer: a, verdict: maybe}]',
+        "verdict 'maybe' is none of yes, no",
+    ),
     "price key": (GOOD + "prices:\n  ollama: {per_hour: 1} # !", "expected provider/model"),
     "price provider": (GOOD + "prices:\n  olama/x: {per_hour: 1} # !", "no provider 'olama'"),
     "two prices": (GOOD + "prices:\n  ollama/x: {per_hour: 1, input: 1} # !", "'per_hour' alone"),

@@ -3,69 +3,37 @@
 import json
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+import threading
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from llm_models import base
 from llm_models.errors import InputError
-from steps.core import environment
-from steps.core.config import Judge
 from steps.core.journal import Journal
-from steps.core.judge_model import GONE_AFTER, OPTIONS, SCHEMA
-from steps.core.judges import Judging, unavailable
-from steps.core.scorers import Failure, Score
+from steps.core.judges.config import Judge
+from steps.core.judges.judging import Judging, unavailable
+from steps.core.judges.model import GONE_AFTER, OPTIONS
+from steps.core.judges.scale import YES_NO
+from steps.core.scorer import Failure, Score
 from tests.servers import gemini, openai
 from tests.servers.gemini import GeminiServer
 from tests.servers.ollama import MODEL, OllamaServer, Reply, ending
 from tests.servers.openai import OpenAIServer
+from tests.steps.core.judges.lab import (
+    CHAT,
+    EXPECTED,
+    NO,
+    QUESTION,
+    YES,
+    BuildJudging,
+    config_of,
+    verdict,
+)
 
-CHAT = "/api/chat"
-QUESTION = {"prompt": "What is the capital of France?"}
-EXPECTED = {"expected_response": "Paris"}
-YES = '{"rationale": "It says Paris.", "result": "yes"}'
-NO = '{"rationale": "It is Lyon.", "result": "no"}'
+WITHOUT_QUESTION = {"mlflow.Safety", "mlflow.Fluency", "mlflow.Equivalence"}
 KEY = "AIzaSyLoopbackKeyThatNobodyMaySee0123456"
-
-BuildJudging = Callable[..., Judging]
-
-
-@pytest.fixture(autouse=True)
-def no_waits(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(base, "FIRST_WAIT_S", 0.001)
-    for name, value in environment.DEFAULTS.items():
-        monkeypatch.setenv(name, value)
-
-
-@pytest.fixture
-def journal(tmp_path: Path) -> Iterator[Journal]:
-    opened = Journal(tmp_path / "journal.sqlite")
-    yield opened
-    opened.close()
-
-
-@pytest.fixture
-def server() -> Iterator[OllamaServer]:
-    with OllamaServer(answer=lambda messages: YES) as running:
-        yield running
-
-
-@pytest.fixture
-def judging(server: OllamaServer, journal: Journal) -> BuildJudging:
-    """Builds a judging on the loopback server; keywords are fields of the config's judge."""
-
-    def build(**fields: Any) -> Judging:
-        known = {"model": f"ollama:/{MODEL}", "base_url": server.url, "scorers": ("correctness",)}
-        return Judging(Judge(**(known | fields)), journal)
-
-    return build
-
-
-def verdict(judging: Judging, answer: str = "Paris.", **expectations: Any) -> Any:
-    return judging.score(QUESTION, answer, expectations or EXPECTED)[judging.names[0]]
 
 
 def test_a_good_judge_gives_a_score_with_its_rationale(judging: BuildJudging) -> None:
@@ -81,7 +49,18 @@ def test_a_judge_is_asked_without_chance_and_held_to_a_schema(
     body = server.requests[-1].body
     sent = {name: body["options"][name] for name in ("temperature", "seed", "num_ctx")}
     assert sent == {"temperature": 0.0, "seed": 11, "num_ctx": OPTIONS["num_ctx"]}
-    assert body["format"] == SCHEMA
+    assert body["format"] == YES_NO.schema()
+
+
+def test_options_of_the_config_reach_the_provider_and_are_part_of_the_hash(
+    server: OllamaServer, judging: BuildJudging
+) -> None:
+    judge = judging(options={"num_ctx": 32768, "think": True}, max_tokens=9000)
+    verdict(judge)
+    body = server.requests[-1].body
+    assert (body["think"], body["format"]) == (True, YES_NO.schema())
+    assert (body["options"]["num_ctx"], body["options"]["num_predict"]) == (32768, 9000)
+    assert len({judge.hash, judging().hash, judging(max_tokens=9000).hash}) == 3
 
 
 def test_what_is_judged_stays_apart_from_the_instructions(
@@ -141,7 +120,7 @@ def test_a_verdict_is_never_paid_for_twice(
     journal.close()
     reopened = Journal(journal.path)
     config = Judge(model=f"ollama:/{MODEL}", base_url=server.url, scorers=("correctness",))
-    assert verdict(Judging(config, reopened), max_words=9, **EXPECTED) == first
+    assert verdict(Judging([config], reopened), max_words=9, **EXPECTED) == first
     assert server.calls[CHAT] == 1
     reopened.close()
 
@@ -154,6 +133,28 @@ def test_equal_answers_judged_at_once_share_one_call(
         found = list(pool.map(lambda _: verdict(judge), range(8)))
     assert found == [Score(True, "It says Paris.")] * 8
     assert server.calls[CHAT] == 1
+
+
+def test_two_processes_never_pay_for_the_same_verdict(
+    server: OllamaServer, judging: BuildJudging, journal: Journal
+) -> None:
+    let_go, arrived = threading.Event(), threading.Event()
+
+    def slowly(messages: Any) -> str:
+        arrived.set()
+        let_go.wait(10)
+        return YES
+
+    server.answer = slowly
+    another = Journal(journal.path)  # as another process has it: nothing is shared but files
+    with ThreadPoolExecutor(2) as pool:
+        first = pool.submit(verdict, judging())
+        assert arrived.wait(10)
+        second = pool.submit(verdict, Judging([config_of(server)], another))
+        let_go.set()
+        assert first.result() == second.result() == Score(True, "It says Paris.")
+    assert server.calls[CHAT] == 1
+    another.close()
 
 
 def test_another_scorer_beside_it_leaves_a_verdict_paid(
@@ -199,6 +200,20 @@ def test_a_failure_is_not_kept(server: OllamaServer, judging: BuildJudging) -> N
     server.fault(Reply(400, {"error": "invalid request"}))
     assert verdict(judge) == Failure("Ollama answered 400: invalid request")
     assert verdict(judge) == Score(True, "It says Paris.")
+
+
+def test_a_slow_judge_is_a_failure_and_not_waited_for_again(
+    server: OllamaServer, judging: BuildJudging
+) -> None:
+    judge, never = judging(timeout_s=0.2), threading.Event()
+    server.fault(*[Reply(hold=never)] * GONE_AFTER)
+    try:
+        found = [verdict(judge, f"{i}") for i in range(GONE_AFTER + 1)]
+    finally:
+        never.set()
+    assert all(isinstance(failure, Failure) for failure in found)
+    assert found[-1].error.startswith(f"the judge failed {GONE_AFTER} times in a row")
+    assert server.calls[CHAT] == GONE_AFTER
 
 
 def test_a_judge_that_died_is_given_up(
@@ -269,7 +284,7 @@ def test_a_judge_abstains_where_it_has_nothing_to_go_by(
     applies: bool,
 ) -> None:
     judge = judging(scorers=(name,))
-    assert judge.applies(name, expectations) == applies
+    assert judge.applicable(expectations) == [name] * applies
     if not applies:
         assert judge.score(QUESTION, "Paris.", expectations) == {name: None}
         assert server.calls[CHAT] == 0
@@ -321,11 +336,15 @@ def test_gemini_judges_at_its_price_thinking_included(
         monkeypatch.setenv("GOOGLE_GEMINI_BASE_URL", server.url)
         price = {"gemini/gemini-2.5-flash": {"input": 1.0, "output": 10.0}}
         judge = Judge(model="gemini:/gemini-2.5-flash", scorers=("safety",))
-        judging = Judging(judge, journal, price)
+        judging = Judging([judge], journal, price)
         assert judging.score(QUESTION, "Paris.", {}) == {"safety": Score(True, "It says Paris.")}
         config = server.requests[-1].body["generationConfig"]
         safety = server.requests[-1].body["safetySettings"]
-    assert {"temperature": 0.0, "seed": 7, "responseJsonSchema": SCHEMA}.items() <= config.items()
+    assert {
+        "temperature": 0.0,
+        "seed": 7,
+        "responseJsonSchema": YES_NO.schema(),
+    }.items() <= config.items()
     assert {setting["threshold"] for setting in safety} == {"BLOCK_NONE"}
     used = judging.spent()
     assert used["judge_output_tokens"] == 90 + gemini.tokens(YES)
@@ -363,9 +382,8 @@ def test_a_server_that_is_down_is_named_with_its_remedy(server: OllamaServer) ->
     ("fields", "message"),
     [
         ({"scorers": ("corectness",)}, "judge.scorers: there is no 'corectness' (did you mean"),
-        ({"scorers": ("mlflow.Fluency",)}, "mlflow.Correctness"),
-        ({"model": "anthropic:/claude"}, "there is no provider 'anthropic'"),
-        ({"model": "baseline:/bm25"}, "judge.model: baseline cannot be held to a JSON schema"),
+        ({"scorers": ("mlflow.UserFrustration",)}, "mlflow.Correctness"),
+        ({"own": ({"name": "safety", "instructions": "{{ outputs }}"},)}, "'safety' is taken"),
     ],
 )
 def test_a_judge_that_cannot_be_one_is_a_config_error(fields: Any, message: str) -> None:
@@ -378,7 +396,7 @@ def test_no_error_holds_the_key(journal: Journal, monkeypatch: pytest.MonkeyPatc
     monkeypatch.setenv("GEMINI_API_KEY", KEY)
     with GeminiServer(key=KEY, answer=lambda contents: f"Yes. Key: {KEY}") as server:
         judge = Judge(model="gemini:/gemini-2.5-flash", base_url=server.url, scorers=("safety",))
-        judging = Judging(judge, journal)
+        judging = Judging([judge], journal)
         said = judging.score(QUESTION, "Paris.", {})["safety"]
         server.fault(Reply(400, gemini.error(400, "INVALID_ARGUMENT", f"bad value {KEY}")))
         refused = judging.score(QUESTION, "Lyon.", {})["safety"]
@@ -394,16 +412,16 @@ def test_an_openai_judge_is_held_to_the_schema_and_may_have_no_temperature(
     with OpenAIServer(answer=lambda messages: YES) as server:
         model, url = f"openai:/{openai.MODEL}", server.url
         given = Judge(model=model, base_url=url, scorers=("correctness",), temperature=None)
-        judge = Judging(given, journal)
+        judge = Judging([given], journal)
         assert unavailable(given) is None
         assert verdict(judge) == Score(True, "It says Paris.")
         body = server.requests[-1].body
-    assert body["response_format"]["json_schema"]["schema"] == SCHEMA
+    assert body["response_format"]["json_schema"]["schema"] == YES_NO.schema()
     assert ("temperature" in body, body["seed"]) == (False, 7)
 
 
 def test_judges_are_ready_without_mlflow() -> None:
-    code = "import sys, steps.core.canaries; sys.exit('mlflow' in sys.modules)"
+    code = "import sys, steps.core.judges.canaries; sys.exit('mlflow' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
@@ -414,6 +432,10 @@ def test_judges_are_ready_without_mlflow() -> None:
         ("mlflow.Safety", "You are a content safety classifier"),
         ("mlflow.RelevanceToQuery", "Consider the following question and answer"),
         ("mlflow.Guidelines", "<guideline>Be kind.</guideline>\n<guideline>Be brief.</guideline>"),
+        ("mlflow.Equivalence", "<expected_output>Paris</expected_output>"),
+        ("mlflow.Completeness", "list all explicit user requests"),
+        ("mlflow.Fluency", "You are a linguistic expert"),
+        ("mlflow.Summarization", "Consider the following source document"),
     ],
 )
 def test_mlflows_own_judges_are_asked_their_own_prompt_our_way(
@@ -423,6 +445,8 @@ def test_mlflows_own_judges_are_asked_their_own_prompt_our_way(
     found = judge.score(QUESTION, "Paris.", EXPECTED | {"guidelines": ["Be brief."]})
     assert found == {name: Score(True, "It says Paris.")}
     body = server.requests[-1].body
-    assert words in body["messages"][0]["content"]
-    assert QUESTION["prompt"] in body["messages"][0]["content"] or name == "mlflow.Safety"
-    assert body["format"] == SCHEMA
+    told = "".join(message["content"] for message in body["messages"])
+    assert words in told
+    assert "Paris." in told
+    assert QUESTION["prompt"] in told or name in WITHOUT_QUESTION
+    assert body["format"] == YES_NO.schema()
