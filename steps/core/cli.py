@@ -69,12 +69,9 @@ class Asking:
         cls, cache: Cache, retry_errors: str, repeats: str, max_cost: str, trace: Trace
     ) -> "Asking":
         """From what MLproject hands over: texts, empty where not given. Raises InputError."""
-        if retry_errors not in ("true", "false", ""):
-            raise InputError(f"retry_errors: '{retry_errors}' is neither true nor false")
+        again = true_or_false("retry_errors", retry_errors)
         times = whole_number("repeats", repeats) or 1
-        return cls(
-            cache, retry_errors == "true", times, positive("max_cost", max_cost, " of USD"), trace
-        )
+        return cls(cache, again, times, positive("max_cost", max_cost, " of USD"), trace)
 
 
 def step(function: Callable[..., Any]) -> click.Command:
@@ -178,6 +175,13 @@ def whole_number(name: str, text: str) -> int | None:
 
 def row_limit(text: str) -> int | None:
     return whole_number("limit", text)
+
+
+def true_or_false(name: str, text: str) -> bool:
+    """Empty is false. Raises InputError."""
+    if text not in ("true", "false", ""):
+        raise InputError(f"{name}: '{text}' is neither true nor false")
+    return text == "true"
 
 
 def positive(name: str, text: str, unit: str = "") -> float | None:

@@ -4,12 +4,13 @@ from collections.abc import Iterable
 
 import click
 
-from llm_models.errors import LabError
+from llm_models.errors import InputError, LabError
 from steps.core.config import Config
 from steps.core.journal import Journal
 from steps.core.judges import canaries
 from steps.core.judges.criteria import criteria
 from steps.core.judges.judging import Judging, unavailable
+from steps.core.judges.pairwise import check_pairs
 from steps.core.limits import Budget
 
 
@@ -36,6 +37,21 @@ def trusted_judging(
         click.echo(f"{name} has no canaries: nothing shows that its judge can be trusted.")
     refuse_unfit(canaries.check(judging))
     return judging
+
+
+def pairwise_judging(config: Config, journal: Journal, budget: Budget) -> Judging:
+    """The config's judges, once they have preferred the better of two. Raises JudgeError."""
+    judging = Judging(config.judge, journal, config.own_prices(), budget)
+    refuse_unfit(check_pairs(judging))
+    return judging
+
+
+def require_judges(config: Config, purpose: str) -> None:
+    """Raises InputError where there is none, and JudgeError where one cannot be asked."""
+    if not config.judge:
+        raise InputError(f"{purpose}: the config has no judge; name one under `judge`")
+    if reasons := away(config):
+        raise JudgeError(f"{purpose}: a judge cannot be asked: {'; '.join(reasons)}")
 
 
 def away(config: Config) -> list[str]:

@@ -92,6 +92,17 @@ def test_own_prices_are_plain_and_without_the_listing_prefix(tmp_path):
     }
 
 
+def test_the_judges_that_the_shipped_config_only_suggests_are_good_ones(tmp_path):
+    text = (ROOT / "config.yaml").read_text("utf-8")
+    begin, end = text.index("judge: # null"), text.index("# A metric that was not")
+    alone, panel = text[begin:end].split("# A panel is a list")
+    own = re.sub("(?m)^  # ", "  ", alone)
+    (judge,) = load(write(tmp_path, GOOD + own)).judge
+    assert [one.name for one in judge.own] == ["polite"]
+    several = re.sub("(?m)^# ", "", panel[panel.index("# judge:") :])
+    assert len(load(write(tmp_path, GOOD + several)).judge) == 3
+
+
 def test_a_panel_decides_what_its_first_judge_does(tmp_path):
     text = GOOD + (
         "judge:\n  - {model: 'ollama:/m', scorers: [safety], guidelines: [Be brief.]}\n"
