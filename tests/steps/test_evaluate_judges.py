@@ -12,7 +12,7 @@ from mlflow.entities import Run
 from llm_models import base
 from steps.core.judges.canary_rows import CANARIES
 from steps.evaluate import main as evaluate
-from tests.servers.ollama import OllamaServer
+from tests.servers.ollama import MODEL, OllamaServer
 from tests.steps.conftest import ConfigWriter, baseline, invoke
 from tests.steps.core.judges.lab import CHAT, Messages, always, honest, said
 
@@ -123,6 +123,23 @@ def test_a_panel_scores_and_agrees_and_each_word_is_in_the_trace(
     parent = client.get_run(run.data.tags["mlflow.parentRunId"])
     calls = [parent.data.metrics[f"judge_calls/{name}"] for name in JUDGES]
     assert parent.data.metrics["judge_calls"] == sum(calls) == judges.calls[CHAT]
+
+
+def test_a_judge_of_the_candidates_family_and_one_without_canaries_are_told(
+    experiment: str,
+    write_config: ConfigWriter,
+    rows: Path,
+    candidate: OllamaServer,
+    judges: OllamaServer,
+) -> None:
+    judges.models, judges.answer = ("llama3.2:3b",), always("yes")
+    own = [{"name": "polite", "instructions": "Is {{ outputs }} polite?"}]
+    judge = panel(judges, "llama3.2:3b", scorers=[], own=own)
+    done = invoke(evaluate, write_config({}, judge=judge), data=rows)
+    assert done.exit_code == 0, done.output
+    assert f"the judge ollama:/llama3.2:3b is of one family with {MODEL}" in done.output
+    assert "polite has no canaries" in done.output
+    assert "│ polite " in done.output
 
 
 def test_a_panel_that_has_lost_a_judge_does_not_judge(

@@ -100,6 +100,13 @@ def test_the_built_in_judges_are_mlflows_own() -> None:
     assert isinstance(judges("mlflow.Guidelines")[0], scorers.ExpectationsGuidelines)
 
 
+def test_a_judge_of_ones_own_gives_numbers(server: OllamaServer) -> None:
+    own = {"name": "polite", "instructions": "How polite is {{ outputs }}?", "values": [1, 2, 3]}
+    server.judge = lambda messages: json.dumps({"rationale": "Kind.", "result": 3})
+    (made,) = judges(own=(own,))
+    assert (made.name, made(**ROW).value) == ("polite", 3)
+
+
 def test_the_judges_work_in_mlflows_own_evaluation(
     server: OllamaServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
