@@ -26,6 +26,7 @@ TEMPLATES = {  # those of which the prompt is a template of make_judge's
     "mlflow.Summarization": "summarization",
 }
 BUILT_IN = PROMPTS | TEMPLATES
+RESERVED = ("human", "pairwise")  # names of scores that no judge of a row gives
 OWN = "own"  # the kind of the user's
 
 
@@ -66,7 +67,7 @@ def criteria(judge: Judge) -> list[Criterion]:
                 "give one of your own under judge.own"
             )
     found = [_criterion(name, judge.guidelines) for name in dict.fromkeys(judge.scorers)]
-    return [*found, *_own(judge, {*known, *SCORERS})]
+    return [*found, *_own(judge, {*known, *SCORERS, *RESERVED})]
 
 
 def _criterion(name: str, guidelines: tuple[str, ...]) -> Criterion:

@@ -197,6 +197,7 @@ def test_what_judging_took_is_kept(
     [
         ({"scorers": ("corectness",)}, "judge.scorers: there is no 'corectness' (did you mean"),
         ({"scorers": ("mlflow.UserFrustration",)}, "mlflow.Correctness"),
+        ({"own": ({"name": "pairwise", "instructions": "{{ outputs }}"},)}, "'pairwise' is taken"),
         ({"own": ({"name": "safety", "instructions": "{{ outputs }}"},)}, "'safety' is taken"),
     ],
 )
