@@ -1,5 +1,6 @@
-"""Move an alias to the best version that holds the gate in config.yaml."""
+"""Move an alias to a version that holds the gate in config.yaml, and write down who and why."""
 
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -7,95 +8,89 @@ import click
 
 from llm_models.errors import InputError
 from steps.core.cli import QUESTIONS, row_limit, step
-from steps.core.config import Config, Gate, choose, load
+from steps.core.config import Candidate, Config, choose, load
 from steps.core.dataset import load as load_dataset
-from steps.core.tabular import plain_table
+from steps.core.order import Order
+from steps.core.pipeline import tell_skipped
+from steps.core.verdict import TAG, Verdict, worst
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
+    from mlflow.entities import Run
 
-    from steps.core.registry import Evidence
-
-GATE_FAILED = 2  # the exit code
+    from steps.core.decision import Decision
 
 
-def promote(config: str, data: str, models: str, limit: str, alias: str = "staging") -> bool:
-    """Move `alias` for every registered name of the chosen candidates.
+def promote(
+    config: str, data: str, models: str, limit: str, alias: str = "staging", **asked: str
+) -> Verdict | None:
+    """Move `alias` for every registered name of the chosen candidates; say why, or why not.
 
-    Returns whether every name has a version that holds the gate; each verdict is printed.
+    `asked` are the other texts of `Order.parse`. Returns the verdict over all; None where force
+    or a disabled gate decided. Raises InputError.
     """
     settings = load(Path(config))
     dataset = load_dataset(data or QUESTIONS, row_limit(limit))
-    gate = _gate(settings, alias)
-    names = [candidate.name for candidate in choose(settings, models)]
+    order = Order.parse(settings, alias=alias, **asked)
+    chosen = _present(settings, models, order)
 
-    from steps.core import tracking
-    from steps.core.registry import require_evidence
+    from steps.core import promotion, tracking
+    from steps.core.decision import decide
 
     client = tracking.connect()
-    params = {"data": dataset.name, "models": models, "alias": alias}
-    with tracking.step_run("promote", params) as run:
-        where, floor = (client, run.info.experiment_id), settings.min_coverage
-        evidence = require_evidence(*where, dataset, names, models, min_coverage=floor)
-        by_name: dict[str, list[Evidence]] = {}
-        for one in evidence:
-            by_name.setdefault(one.tags["registered_name"], []).append(one)
-        verdicts = {
-            name: _promote_best(client, settings.rank_by, gate, group, alias)
-            for name, group in by_name.items()
-        }
-        tracking.set_tags(client, run.info.run_id, {f"verdict.{k}": v for k, v in verdicts.items()})
-    return all(verdict == "pass" for verdict in verdicts.values())
+    terms = promotion.terms(Path(config), settings, dataset, order)
+    with tracking.step_run("promote", terms.params() | {"models": models}) as run:
+        experiment = run.info.experiment_id
+        decisions = []
+        for name, trials in promotion.proposed(client, experiment, terms, chosen, models).items():
+            decisions.append(decide(client, terms, run, name, trials))
+            click.echo(f"\n{decisions[-1].text()}")
+        verdict = _record(client, run, decisions)
+        refused = [one.refusal for one in decisions if one.refusal is not None]
+        if refused:
+            raise InputError("\n".join(refused))
+    return verdict
 
 
-def _gate(settings: Config, alias: str) -> tuple[Gate, ...]:
-    """The gate of an alias. Raises InputError: without a gate nothing may be promoted."""
-    gate = {str(name): gates for name, gates in settings.gates.items()}.get(alias)
-    if not gate:
-        known = ", ".join(settings.gates) or "none"
-        raise InputError(f"alias: the config has no gates for '{alias}' (it has: {known})")
-    return gate
+def _present(settings: Config, models: str, order: Order) -> list[Candidate]:
+    """The chosen candidates; of those "available", the ones that answer now, if any does."""
+    chosen = choose(settings, models)
+    if models.strip() != "available" or order.force or order.version is not None:
+        return chosen
+    try:
+        return [one.candidate for one in tell_skipped(settings, models)]
+    except InputError:  # none answers: the verdict on each tells it
+        return chosen
 
 
-def _promote_best(
-    client: "MlflowClient",
-    rank_by: str,
-    gate: tuple[Gate, ...],
-    group: "list[Evidence]",
-    alias: str,
-) -> str:
-    """Give the alias to the best of the group that holds the gate, best by `rank_by`."""
-    from steps.core import gates, registry
+def _record(client: "MlflowClient", run: "Run", decisions: "list[Decision]") -> Verdict | None:
+    """Keep all that was said as artifacts and tags of the run; return the verdict over all."""
+    from steps.core import tracking
 
-    name = group[0].tags["registered_name"]
-    group.sort(key=lambda one: -one.metrics.get(rank_by, float("-inf")))
-    for one in group:
-        version = registry.find_version(client, name, one)
-        if version is None:
-            click.echo(f"{one.candidate}: not registered; run `mlflow run . -e register` first")
-            continue
-        checks = gates.check(gate, one.metrics)
-        passed = all(check.passed for check in checks)
-        click.echo(f"\n{one.candidate} ({name} version {version.version}) for {alias}:")
-        click.echo(plain_table(["gate", "value", "bounds", ""], [c.cells() for c in checks]))
-        if passed:
-            holder = registry.holder(client, name, alias)
-            was = f"was version {holder.version}" if holder else "had no version"
-            if holder is not None and holder.version == version.version:
-                was = "already"
-            else:
-                registry.move_alias(client, version, alias)
-            click.echo(f"models:/{name}@{alias} is version {version.version} ({was})")
-            return "pass"
-    click.echo(f"{name}: no version holds the gate for {alias}; nothing was moved")
-    return "fail"
+    run_id = run.info.run_id
+    verdicts = [one.verdict for one in decisions if one.verdict is not None]
+    verdict = worst(verdicts) if verdicts else None
+    tags = {f"{TAG}.{one.seen.name}": one.verdict or "not decided by the gate" for one in decisions}
+    tracking.set_tags(client, run_id, {TAG: verdict} | tags)
+    told = json.dumps([one.plain() for one in decisions], ensure_ascii=False, indent=1)
+    client.log_text(run_id, told, "promotion.json")
+    client.log_text(run_id, "\n\n".join(one.markdown() for one in decisions), "promotion.md")
+    return verdict
 
 
 @step
 @click.option("--alias", default="staging", show_default=True, help="staging or production.")
-def main(config: str, data: str, models: str, limit: str, alias: str) -> int:
-    """Move an alias where the gate in the config holds; exits 2 where it does not."""
-    return 0 if promote(config, data, models, limit, alias) else GATE_FAILED
+@click.option("--name", default="", help="A registered model; default: the candidates' own.")
+@click.option("--version", default="", help="This version of it, instead of the best.")
+@click.option("--mode", default="", help="enabled, dry_run or disabled, instead of gate_mode.")
+@click.option("--force", default="false", help="true: move it whatever the gate says.")
+@click.option("--reason", default="", help="Why, for the ledger; force needs one.")
+def main(config: str, data: str, models: str, limit: str, **options: str) -> Verdict | None:
+    """Move an alias where the gate in the config holds.
+
+    Exits 2 where it does not and 3 where that cannot be told yet.
+    """
+    return promote(config, data, models, limit, **options)
 
 
 if __name__ == "__main__":

@@ -16,7 +16,8 @@ def register(config: str, data: str, models: str, limit: str) -> list[tuple[str,
     names = [candidate.name for candidate in choose(settings, models)]
 
     from steps.core import tracking
-    from steps.core.registry import ensure_registered, require_evidence
+    from steps.core.registry import require_evidence
+    from steps.core.versions import ensure_registered
 
     client = tracking.connect()
     made = []

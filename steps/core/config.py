@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, get_args
 
 from pydantic import (
     AfterValidator,
@@ -21,6 +21,8 @@ from steps.core.prompts import checked
 from steps.core.strict import Problem, Strict, Text, Texts, did_you_mean, read_text
 from steps.core.yaml_lines import Document, parse
 
+MEAN = "/mean"  # the end of a scorer's metric
+PER_ROW = ("error_rate", "avg_inference_time")  # other metrics that have a value for each row
 REMEDY = "copy the project's config.yaml there, or name the one to use"
 
 
@@ -68,19 +70,38 @@ class Candidate(Defaults):
 
 
 class Gate(Strict):
-    """A metric of the evaluation run and the bounds it must keep."""
+    """What one metric of an evaluation must keep; see gates.py."""
 
     metric: Text
     min: float | None = None
     max: float | None = None
+    confident: bool = False  # min and max must hold for the whole 95 % interval, not the mean alone
+    max_regression: float | None = Field(None, ge=0)  # largest loss to the version with the alias
+    min_rows: int | None = Field(None, ge=1)  # rows that the metric must rest on
+
+    @property
+    def lower_is_better(self) -> bool:
+        return self.metric in PER_ROW or (self.max is not None and self.min is None)
 
     @model_validator(mode="after")
     def _bounded(self) -> Self:
-        if self.min is None and self.max is None:
-            raise ValueError("needs 'min', 'max' or both")
+        bounds = (self.min, self.max)
+        if bounds == (None, None) and self.max_regression is None and self.min_rows is None:
+            raise ValueError("needs 'min', 'max', 'max_regression' or 'min_rows'")
         if self.min is not None and self.max is not None and self.min > self.max:
             raise ValueError(f"min {self.min:g} is above max {self.max:g}: nothing can pass")
+        if self.confident and (bounds == (None, None) or not self.metric.endswith(MEAN)):
+            raise ValueError(
+                f"'confident' is for the 'min' or 'max' of a metric that ends in {MEAN}"
+            )
+        if self.max_regression is not None and not self._known_by_row:
+            known = ", ".join(PER_ROW)
+            raise ValueError(f"'max_regression' is for metrics known row by row: …{MEAN}, {known}")
         return self
+
+    @property
+    def _known_by_row(self) -> bool:
+        return self.metric in PER_ROW or self.metric.endswith(MEAN)
 
 
 def _not_empty(candidates: tuple[Candidate, ...]) -> tuple[Candidate, ...]:
@@ -89,6 +110,9 @@ def _not_empty(candidates: tuple[Candidate, ...]) -> tuple[Candidate, ...]:
     return candidates
 
 
+Alias = Literal["staging", "production"]
+ALIASES: tuple[Alias, ...] = get_args(Alias)
+GateMode = Literal["enabled", "dry_run", "disabled"]
 Gates = Annotated[tuple[Gate, ...], Field(strict=False)]
 Candidates = Annotated[tuple[Candidate, ...], Field(strict=False), AfterValidator(_not_empty)]
 
@@ -109,7 +133,8 @@ class Config(Strict):
     max_cost: float | None = Field(None, gt=0)  # USD of one command over all its models
     scorers: Texts | None = None  # None: all there are
     judge: Judges = ()  # more than one: a panel
-    gates: dict[Literal["staging", "production"], Gates] = Field(default_factory=dict)
+    gates: dict[Alias, Gates] = Field(default_factory=dict)
+    gate_mode: GateMode = "enabled"
     min_coverage: float = Field(0.8, ge=0, le=1)  # of a scorer, below which it has no mean
     rank_by: Text = "contains_facts/mean"
     journal: Path = Field(

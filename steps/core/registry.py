@@ -1,11 +1,8 @@
-"""Evaluated candidates as model versions, and the aliases that move between them."""
+"""The evidence of evaluated candidates, the version made from it, and who has an alias."""
 
-import json
-import warnings
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
 
 from mlflow import MlflowClient
 from mlflow.entities import Run
@@ -13,7 +10,7 @@ from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
 
 from llm_models.errors import InputError
-from steps.core import coverage, tracking
+from steps.core import coverage
 from steps.core.dataset import Dataset
 from steps.core.hashing import sha256_of
 
@@ -27,9 +24,6 @@ EVIDENCE = (  # tags of a run; equal ones prove the same
     "price_hash",
     "answers_sha256",
 )
-PROMPT = ("prompt_name", "prompt_version")
-VERSIONS_TAG = "mlflow.modelVersions"
-STAGES = {"staging": "Staging", "production": "Production"}
 
 
 @dataclass(frozen=True)
@@ -106,71 +100,10 @@ def require_evidence(
     return found
 
 
-def ensure_registered(client: MlflowClient, evidence: Evidence) -> tuple[ModelVersion, bool]:
-    """The version made from this evidence, and whether it was made just now."""
-    name = evidence.tags["registered_name"]
-    with tracking.exclusive("register"):
-        held = find_version(client, name, evidence)
-        if held is not None:
-            return held, False
-        kept = (*EVIDENCE, "candidate", "dataset")
-        tags = {key: evidence.tags.get(key, "none") for key in kept}
-        tags |= {key: evidence.tags[key] for key in PROMPT if key in evidence.tags}
-        tags |= {"evidence": evidence.key, "run_id": evidence.run.info.run_id}
-        return _create(client, name, evidence, tags), True
-
-
-def _create(
-    client: MlflowClient, name: str, evidence: Evidence, tags: Mapping[str, str]
-) -> ModelVersion:
-    if not client.search_registered_models(f"name = '{name}'"):
-        client.create_registered_model(name, description="Candidates of LLMFlowLab; see its tags.")
-    model_id, run_id = evidence.tags["model_id"], evidence.run.info.run_id
-    made = client.create_model_version(
-        name,
-        source=f"models:/{model_id}",
-        run_id=run_id,
-        tags=dict(tags),
-        description=describe(evidence),
-        model_id=model_id,
-    )
-    _link(client, model_id, made)
-    return made
-
-
-def _link(client: MlflowClient, model_id: str, version: ModelVersion) -> None:
-    """Let the logged model's page lead to its versions; on SQLite MLflow leaves that out."""
-    held = json.loads(client.get_logged_model(model_id).tags.get(VERSIONS_TAG, "[]"))
-    link = {"name": version.name, "version": version.version}
-    if link not in held:
-        client.set_logged_model_tags(model_id, {VERSIONS_TAG: json.dumps([*held, link])})
-
-
 def find_version(client: MlflowClient, name: str, evidence: Evidence) -> ModelVersion | None:
     """The version made from this evidence, or None."""
     found = client.search_model_versions(f"name = '{name}' AND tags.evidence = '{evidence.key}'")
     return found[0] if found else None
-
-
-def describe(evidence: Evidence) -> str:
-    """What a person reads on the version's page."""
-    params, metrics = evidence.run.data.params, evidence.metrics
-    told = [f"{k} {metrics[k]:.3g}" for k in sorted(metrics) if k.endswith("/mean")]
-    return (
-        f"**{params['model_name']}** by {params['supplier']} as candidate "
-        f"`{evidence.candidate}`, evaluated on `{evidence.tags['dataset']}` "
-        f"({metrics['rows']:.0f} rows) in run `{evidence.run.info.run_id}`"
-        f"{_prompt_link(evidence)}.\n\n"
-        f"{'; '.join(told)}; error rate {metrics['error_rate']:.3g}."
-    )
-
-
-def _prompt_link(evidence: Evidence) -> str:
-    """A link in the UI: MLflow itself shows the prompt on run and logged model alone."""
-    name, version = (evidence.tags.get(key) for key in PROMPT)
-    page = f"#/experiments/{evidence.run.info.experiment_id}/prompts/{name}"
-    link = f"[{name} version {version}]({page}?promptVersion={version})"
-    return f", with the system prompt {link}" if name else ""
 
 
 def holder(client: MlflowClient, name: str, alias: str) -> ModelVersion | None:
@@ -181,18 +114,3 @@ def holder(client: MlflowClient, name: str, alias: str) -> ModelVersion | None:
         if error.error_code in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
             return None
         raise
-
-
-def move_alias(client: MlflowClient, version: ModelVersion, alias: str) -> None:
-    """Give the alias to a version, and mirror it as a classic stage where there are stages."""
-    client.set_registered_model_alias(version.name, alias, str(version.version))
-    stage: Any = getattr(client, "transition_model_version_stage", None)
-    if stage is None:
-        return
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", FutureWarning)  # stages are leaving; aliases stay
-            stage(version.name, str(version.version), STAGES[alias], True)
-    except MlflowException as error:
-        # Backends without stages (Unity Catalog, the next MLflow) say so; the alias is what counts.
-        print(f"note: the classic stage was not set ({error.error_code})")

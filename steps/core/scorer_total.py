@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from steps.core.statistics.intervals import Interval, mean_interval
-from steps.core.statistics.rows import Bounds, Floats
+from steps.core.statistics.rows import Bounds, Floats, is_yes_no
 
 Place = tuple[str, int]  # id of the row, and which of its repeats
 
@@ -55,11 +55,17 @@ class ScorerTotal:
             "coverage": self.coverage,
             "n_attempted": self.attempted,
             "n_scored": len(self.values),
+            "n_false": self._false(),
             "n_failed": len(self.failed),
             "n_unanswered": len(self.unanswered),
             "n_abstained": self.abstained,
         }
         return {f"{name}/{part}": value for part, value in told.items()}
+
+    def _false(self) -> int | None:
+        """How often a yes/no scorer said no; None for one that grades."""
+        values = self.numbers()
+        return int((values == 0).sum()) if values.size and is_yes_no(values, self.bounds) else None
 
     def _with_missing_as(self, end: int) -> float | None:
         """The mean, had each attempted row without a score that end of the bounds.

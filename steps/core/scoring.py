@@ -8,7 +8,7 @@ from steps.core.dataset import Row
 from steps.core.evaluation import Scores, Scoring
 from steps.core.hashing import sha256_of
 from steps.core.human import HUMAN, People
-from steps.core.judges.judging import Judging
+from steps.core.judges.judging import Judging, models_of
 from steps.core.runner import Answer
 from steps.core.scorer import BOUNDS
 
@@ -28,12 +28,11 @@ def scoring_of(config: Config, judging: Judging | None) -> Scoring:
         found = [name for name in names if scorers.applies(name, row.expectations)]
         return found + (judging.applicable(row.expectations) if judging else [])
 
-    models = ", ".join(judge.model for judge in config.judge) if judging else "none"
     tags = {
         "kind": "evaluation",
         "mlflow.runType": "genai_evaluate",  # puts the run into MLflow's evaluation view
         "judge_hash": judging.hash if judging else "none",
-        "judge_model": models,
+        "judge_model": models_of(config.judge if judging else ()),
         "human_hash": "none",
         "scorers_hash": sha256_of(list(names)),
     }

@@ -25,3 +25,8 @@ class Verdict(StrEnum):
 def worst(verdicts: Iterable[Verdict]) -> Verdict:
     """The verdict over several; where nothing was decided there is no evidence."""
     return max(verdicts, key=list(Verdict).index, default=Verdict.NOT_ENOUGH_EVIDENCE)
+
+
+def best(verdicts: Iterable[Verdict]) -> Verdict:
+    """The verdict where one of several is enough."""
+    return min(verdicts, key=list(Verdict).index, default=Verdict.NOT_ENOUGH_EVIDENCE)

@@ -6,7 +6,7 @@ import signal
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import chdir, contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 import mlflow
@@ -19,6 +19,9 @@ from mlflow.entities.model_registry import ModelVersion
 from steps.core import tracking
 from steps.core.environment import DEFAULTS
 from steps.evaluate import main as evaluate
+
+if TYPE_CHECKING:
+    from tests.steps.releases import Desk
 
 ConfigWriter = Callable[..., Path]
 CopyRun = Callable[..., Run]
@@ -175,3 +178,17 @@ def copy_run(
         return client.get_run(run_id)
 
     return copy
+
+
+@pytest.fixture
+def desk(
+    client: MlflowClient,
+    registered_name: str,
+    write_config: ConfigWriter,
+    questions: Path,
+    tmp_path: Path,
+) -> "Desk":
+    """Who releases what `copy_run` has evaluated."""
+    from tests.steps.releases import Desk  # which needs this file
+
+    return Desk(client, registered_name, write_config, questions, tmp_path)

@@ -43,6 +43,11 @@ def unavailable(judge: Judge) -> str | None:
     return None
 
 
+def models_of(judges: Sequence[Judge]) -> str:
+    """The judges' models as runs and versions tell them; "none" without a judge."""
+    return ", ".join(judge.model for judge in judges) or "none"
+
+
 class OneJudge:
     """One judge and the journal that keeps its verdicts. Safe to share between threads.
 

@@ -51,6 +51,16 @@ def minimum_rows(margin: float, sd: float, *, level: float = 0.95, power: float 
     return rows_for_t(margin / sd, level, power) or fewest_rows(level)
 
 
+def rows_to_clear(distance: float, half: float, n: int, level: float = 0.95) -> int | None:
+    """Rows for 80 % power to show on which side of a bound a mean lies; None where it is on it.
+
+    The mean of `n` rows lies `distance` away, and its interval reaches `half` as far to that side.
+    """
+    if half <= ROUNDING or not n:
+        return None
+    return rows_for_t(distance * normal_quantile(level) / (half * math.sqrt(n)), level)
+
+
 def _power_quantile(power: float) -> float:
     if not 0.5 < power < 1:
         raise InputError(f"power must lie between 0.5 and 1, such as 0.8, not {power}")

@@ -136,6 +136,19 @@ BROKEN = {
     "own default": (GOOD + "defaults: {name: x} # !", "defaults.name: unknown key"),
     "gate without bound": (GOOD + "gates:\n  staging:\n    - metric: a # !", "needs 'min', 'max'"),
     "gate upside down": (GOOD + "gates:\n  staging: [{metric: a, min: 2, max: 1}] # !", "above"),
+    "regression of a total": (
+        GOOD + "gates:\n  staging: [{metric: total_tokens, max_regression: 1}] # !",
+        "'max_regression' is for metrics known row by row",
+    ),
+    "regression that is a gain": (
+        GOOD + "gates:\n  staging:\n    - metric: a/mean\n      max_regression: -1 # !",
+        "must be at least 0",
+    ),
+    "confident of a rate": (
+        GOOD + "gates:\n  staging: [{metric: error_rate, max: 1, confident: true}] # !",
+        "'confident' is for the 'min' or 'max' of a metric that ends in /mean",
+    ),
+    "gate mode": (GOOD + "gate_mode: off # !", "must be 'enabled', 'dry_run' or 'disabled'"),
     "gate of no alias": (GOOD + "gates:\n  prod: [] # !", "must be 'staging' or 'production'"),
     "coverage in percent": (GOOD + "min_coverage: 80 # !", "must be at most 1, got 80"),
     "price key": (GOOD + "prices:\n  ollama: {per_hour: 1} # !", "expected provider/model"),

@@ -70,3 +70,10 @@ def test_the_table_of_repeats_has_a_hole_where_a_repeat_was_not_scored() -> None
     made.unanswered.append(("c", 0))
     nan = math.nan
     np.testing.assert_equal(made.table(2), [[1, nan], [nan, 0.5], [nan, nan]])
+
+
+def test_what_a_yes_no_scorer_refused_is_counted_and_what_another_graded_is_not() -> None:
+    assert total(1, 0, 0, None).metrics("s")["s/n_false"] == 2
+    assert total(1, 1).metrics("s")["s/n_false"] == 0
+    assert total(1, 0, 0.5).metrics("s")["s/n_false"] is None
+    assert total(None).metrics("s")["s/n_false"] is None

@@ -4,7 +4,13 @@ from scipy import stats
 
 from llm_models.errors import InputError
 from steps.core.statistics.paired import compare
-from steps.core.statistics.power import fewest_rows, minimum_rows, rows_for_mcnemar, rows_for_t
+from steps.core.statistics.power import (
+    fewest_rows,
+    minimum_rows,
+    rows_for_mcnemar,
+    rows_for_t,
+    rows_to_clear,
+)
 
 
 def t_power(effect: float, n: int) -> float:
@@ -85,3 +91,15 @@ def test_a_question_without_answer_is_refused(wrong):
     asked = {"margin": 0.1, "sd": 0.3} | wrong
     with pytest.raises(InputError):
         minimum_rows(**asked)
+
+
+def test_rows_that_clear_a_bound_follow_from_the_interval_alone():
+    sd, n = 0.3, 50
+    half = stats.norm.ppf(0.975) * sd / np.sqrt(n)
+    assert rows_to_clear(0.05, half, n) == rows_for_t(0.05 / sd)
+    assert rows_to_clear(0.05, 2 * half, n) > rows_to_clear(0.05, half, n)
+
+
+@pytest.mark.parametrize(("distance", "half", "n"), [(0.0, 0.1, 9), (0.1, 0.0, 9), (0.1, 0.1, 0)])
+def test_on_the_bound_or_without_an_interval_no_number_of_rows_is_told(distance, half, n):
+    assert rows_to_clear(distance, half, n) is None
