@@ -52,7 +52,7 @@ def test_a_session_from_the_menu_to_its_end(lab: ChatLab, server: OllamaServer) 
         terminal.expect("there is no number 3")
         terminal.expect("Talk to [1]: ")
         terminal.type("\n")
-        terminal.expect("one; /help lists the commands")
+        terminal.expect("one: llama3.1:8b by ollama\n/help lists the commands")
 
         rest = held_back(server, "The beginning, ")
         ask(terminal, "first")
