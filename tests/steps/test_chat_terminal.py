@@ -1,5 +1,6 @@
 """Sessions on a terminal: what a person sees and types, and signals in the middle of them."""
 
+import math
 import signal
 import threading
 from collections.abc import Iterator
@@ -83,6 +84,7 @@ def test_a_session_from_the_menu_to_its_end(lab: ChatLab, server: OllamaServer) 
     (run,) = lab.runs()
     assert run.info.status == "FINISHED"
     assert (run.data.metrics["rows"], run.data.metrics["stopped"]) == (3, 1)
+    assert math.isnan(run.data.metrics["total_tokens"])  # the stopped one's count never came
     stopped = lab.pairs(run)[1]
     assert (stopped["answer"], stopped["partial"]) == (None, "Cut here")
     assert (stopped["status"], stopped["error"]) == ("incomplete", "stopped by the user")

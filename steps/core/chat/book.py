@@ -1,5 +1,6 @@
 """What the MLflow run of one model holds of a session: kept complete with every reply."""
 
+import math
 import tempfile
 from collections.abc import Mapping
 from dataclasses import replace
@@ -29,6 +30,7 @@ class Book:
         self._name = speaker.name
         self._summary, self._answers = Summary(), list[Answer]()
         self._first_s, self._stopped = list[float](), 0
+        self._told: set[str] = set()  # metrics that have had a value
         model_id = speaker.model_id(client, session.info.experiment_id)
         told = {"kind": "chat", "session": session.info.run_id, **speaker.origin}
         _describe(client, run_id, model_id, told)
@@ -67,7 +69,11 @@ class Book:
             "stopped": self._stopped,
             "avg_time_to_first_token": fmean(self._first_s) if self._first_s else None,
         }
-        tracking.log_metrics(self._client, self._run_id, metrics, step=len(self._answers))
+        known = {name: value for name, value in metrics.items() if value is not None}
+        # A sum that one reply makes unknown must not stay as it was: MLflow keeps the last value.
+        gone = dict.fromkeys(self._told - known.keys(), math.nan)
+        self._told |= known.keys()
+        tracking.log_metrics(self._client, self._run_id, known | gone, step=len(self._answers))
 
     def _log_tables(self) -> None:
         """Anew each time: a Parquet file cannot grow, and a chat is short."""
