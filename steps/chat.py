@@ -42,7 +42,8 @@ def chat(config: str, data: str, models: str, limit: str, experiment: str = EXPE
 
 def _prompts(data: str, limit: str) -> list[str]:
     """Those of a file, if one is named. Raises InputError for a row that holds more."""
-    rows = load_dataset(data, row_limit(limit)).rows if data else []
+    most = row_limit(limit)
+    rows = load_dataset(data, most).rows if data else []
     for row in rows:
         if row.inputs.keys() != {"prompt"}:
             given = " and ".join(row.inputs)

@@ -1,33 +1,66 @@
 """Which model is better, and whether the difference is real: the latest evaluation of each."""
 
+from collections.abc import Sequence
+from contextlib import closing
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
-from steps.core.cli import QUESTIONS, positive, row_limit, step
-from steps.core.config import choose, load
+from steps.core.cli import QUESTIONS, positive, row_limit, step, true_or_false
+from steps.core.config import Config, choose, load
+from steps.core.dataset import Dataset
 from steps.core.dataset import load as load_dataset
+from steps.core.journal import Journal
+from steps.core.judges.trust import pairwise_judging, require_judges
+from steps.core.limits import Budget
 from steps.core.verdict import TAG, Verdict
+
+if TYPE_CHECKING:
+    from steps.core.comparison import Comparison
+    from steps.core.predictions import Predictions
+    from steps.core.preferences import Duel
 
 MAX_LOSS = 0.1
 
 
 def compare(
-    config: str, data: str, models: str, limit: str, *, baseline: str, max_loss: str, output: str
+    config: str,
+    data: str,
+    models: str,
+    limit: str,
+    *,
+    baseline: str,
+    max_loss: str,
+    output: str,
+    pairwise: str = "false",
+    max_cost: str = "",
 ) -> Verdict:
     """Print and log the leaderboard and every model against the baseline, paired by row.
 
     `baseline` names a candidate; empty is the best by rank_by, and nothing is decided. To pass, no
     model may be worse, and the rows must rule out that one loses more than `max_loss` by rank_by.
+    With `pairwise` the config's judges say which answers they prefer, for at most `max_cost` USD.
     """
     allowed = positive("max_loss", max_loss) or MAX_LOSS
+    asked = true_or_false("pairwise", pairwise)
     settings = load(Path(config))
+    budget = Budget(positive("max_cost", max_cost) or settings.max_cost)
     dataset = load_dataset(data or QUESTIONS, row_limit(limit))
     names = [candidate.name for candidate in choose(settings, models)]
     if baseline:
         choose(settings, baseline)  # what is mistyped is told before a run is made
+    if asked:
+        require_judges(settings, "pairwise")
 
-    from steps.core import comparable, comparison_text, mlflow_views, predictions, tracking
+    from steps.core import (
+        comparable,
+        comparison_text,
+        mlflow_views,
+        predictions,
+        preferences,
+        tracking,
+    )
     from steps.core.comparison import compared
     from steps.core.leaderboard import board_of_evidence
     from steps.core.registry import require_evidence
@@ -42,6 +75,9 @@ def compare(
         board = board_of_evidence(title, evidence, settings.rank_by)
         tables = [predictions.read(client, one) for one in evidence]
         comparison = compared(dataset, board, tables, settings.rank_by, baseline, max_loss=allowed)
+        if asked:
+            comparison, duels = _judged(settings, dataset, comparison, tables, budget)
+            preferences.log(client, run.info.run_id, duels, comparison.pairwise)
         links = mlflow_views.publish_comparison(
             client, run, board, comparison, tables, output=Path(output) if output else None
         )
@@ -52,6 +88,21 @@ def compare(
     return comparison.verdict
 
 
+def _judged(
+    settings: Config,
+    dataset: Dataset,
+    comparison: "Comparison",
+    tables: "Sequence[Predictions]",
+    budget: Budget,
+) -> "tuple[Comparison, list[Duel]]":
+    """The comparison with what pairwise judges prefer, and their every word."""
+    from steps.core.comparison import with_pairwise
+
+    with closing(Journal(settings.journal)) as journal:
+        judging = pairwise_judging(settings, journal, budget)
+        return with_pairwise(comparison, dataset, tables, judging)
+
+
 @step
 @click.option("--baseline", default="", help="What all are compared with; default: the best.")
 @click.option(
@@ -60,6 +111,8 @@ def compare(
     show_default=True,
     help="How much may be lost against a named baseline, in units of rank_by.",
 )
+@click.option("--pairwise", default="false", help="true: a judge says which answers are better.")
+@click.option("--max_cost", default="", help="USD the pairwise judge may spend.")
 @click.option("--output", default="", help="A folder that also gets the files.")
 def main(**options: str) -> Verdict:
     """Compare the latest evaluations of the chosen candidates.

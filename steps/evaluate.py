@@ -15,18 +15,16 @@ def evaluate(
     `human` is a CSV of scores that people gave: see steps/core/human_file.py.
     """
     people = load_people(human, config, data or QUESTIONS, models, asking.repeats)
-    with asking_job(config, data or QUESTIONS, models, limit, asking) as job:
+    with asking_job(config, data or QUESTIONS, models, limit, asking, judged=True) as job:
         from steps.core import mlflow_views, tracking
         from steps.core.human_agreement import file_metrics
         from steps.core.leaderboard import board_of_results
-        from steps.core.scoring import scoring_of, trusted_judging, with_people
+        from steps.core.scoring import scoring_of, with_people
 
         client = tracking.connect()
         params = {"data": job.dataset.name, "models": models}
         with tracking.step_run("evaluate", params) as parent:
-            asked = [run.ready.config.model for run in job.runs]
-            judging = trusted_judging(job.config, job.journal, asked)
-            scoring = scoring_of(job.config, judging)
+            scoring = scoring_of(job.config, job.judging)
             results = run_job(
                 job, client, parent, lambda one: with_people(scoring, people, one.candidate.name)
             )
@@ -34,8 +32,8 @@ def evaluate(
                 asked_of = [run.ready.candidate.name for run in job.runs]
                 click.echo(people.told(asked_of, {row.id for row in job.dataset.rows}))
                 tracking.log_metrics(client, parent.info.run_id, file_metrics(people))
-            if judging:
-                tracking.log_metrics(client, parent.info.run_id, judging.spent())
+            if job.judging:
+                tracking.log_metrics(client, parent.info.run_id, job.judging.spent())
             title = f"Leaderboard on {job.dataset.name}, best {job.config.rank_by} first"
             board = board_of_results(title, results, job.config.rank_by)
             links = mlflow_views.publish(client, parent, board)

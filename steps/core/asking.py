@@ -16,7 +16,7 @@ from llm_models.schema import Completion
 from steps.core.candidates import Ready
 from steps.core.dataset import Row
 from steps.core.estimate import estimate, worst_usd
-from steps.core.limits import Budget, Limit, Pace
+from steps.core.limits import Budget, Limit, Pace, Room
 
 GRACE_S = 5.0  # what calls in flight are given once a run is stopped
 UNWRITTEN = 2  # answers, for each call that may be in flight, that may wait to be written
@@ -209,23 +209,20 @@ class _Meter:
 
     def __init__(self, asking: Asking, turn: _Turn) -> None:
         self._asking, self._turn = asking, turn
-        self._reserved = True
+        self._room = Room(asking.budget, turn.worst_usd)
 
     def observe(self, failure: CallError | None, began: float, cost: float | None) -> None:
         """After an attempt that failed the next one needs room of its own."""
-        asking, worst = self._asking, self._turn.worst_usd
-        asking.budget.settle(worst, cost)
-        self._reserved = False
+        asking, again = self._asking, failure is not None and failure.retry
+        room = self._room.paid(cost, again=again)
         if failure is None:
             asking.limit.answered()
             return
         asking.limit.failed(failure, began)
-        if failure.retry:
+        if again:
             asking.pace.start(self._turn.tokens)
-            self._reserved = asking.budget.reserve(worst)
-            if not self._reserved:
-                asking.broke(worst)
+        if not room:
+            asking.broke(self._turn.worst_usd)
 
     def close(self) -> None:
-        if self._reserved:
-            self._asking.budget.settle(self._turn.worst_usd, 0.0)
+        self._room.close()

@@ -10,10 +10,11 @@ import llm_models
 from llm_models.base import Provider
 from llm_models.errors import CallError, InputError
 from llm_models.schema import ModelConfig
-from steps.core.config import Candidate, Config, choose, provider_class
+from steps.core.config import Candidate, Config, choose
 from steps.core.hashing import sha256_of, sha256_of_files
 from steps.core.prices import load_table, price_of
 from steps.core.prompts import Prompt, find, is_reference
+from steps.core.providers import provider_class
 
 PACKAGE = Path(llm_models.__file__).parent
 _IMPORT = re.compile(r"^\s*from llm_models\.(\w+) import", re.MULTILINE)

@@ -69,12 +69,9 @@ class Asking:
         cls, cache: Cache, retry_errors: str, repeats: str, max_cost: str, trace: Trace
     ) -> "Asking":
         """From what MLproject hands over: texts, empty where not given. Raises InputError."""
+        again = true_or_false("retry_errors", retry_errors)
         times = whole_number("repeats", repeats) or 1
-        asked_again, dollars = (
-            flag("retry_errors", retry_errors),
-            positive("max_cost", max_cost, " of USD"),
-        )
-        return cls(cache, asked_again, times, dollars, trace)
+        return cls(cache, again, times, positive("max_cost", max_cost, " of USD"), trace)
 
 
 def step(function: Callable[..., Any]) -> click.Command:
@@ -167,13 +164,6 @@ def tell_once(line: str) -> None:
     click.echo(line)
 
 
-def flag(name: str, text: str) -> bool:
-    """Whether an option is "true"; empty is false. Raises InputError for any other text."""
-    if text not in ("true", "false", ""):
-        raise InputError(f"{name}: '{text}' is neither true nor false")
-    return text == "true"
-
-
 def whole_number(name: str, text: str) -> int | None:
     """The number in an option; empty is None. Raises InputError."""
     if not text:
@@ -185,6 +175,13 @@ def whole_number(name: str, text: str) -> int | None:
 
 def row_limit(text: str) -> int | None:
     return whole_number("limit", text)
+
+
+def true_or_false(name: str, text: str) -> bool:
+    """Empty is false. Raises InputError."""
+    if text not in ("true", "false", ""):
+        raise InputError(f"{name}: '{text}' is neither true nor false")
+    return text == "true"
 
 
 def positive(name: str, text: str, unit: str = "") -> float | None:

@@ -12,8 +12,10 @@ from steps.core.dataset import Dataset
 from steps.core.differences import LEVEL, Difference, differences
 from steps.core.flips import TURNS, Flip, flips, is_yes_no
 from steps.core.human_agreement import HumanAgreement, human_agreement
-from steps.core.leaderboard import HEADLINES, Board, Line
+from steps.core.judges.judging import Judging
+from steps.core.leaderboard import Board, Line, headlines
 from steps.core.predictions import Predictions
+from steps.core.preferences import Duel, Pairwise, fight, preferred
 from steps.core.repeated import RepeatedBy, repeated_by
 from steps.core.rulings import Ruling, ruling
 from steps.core.slices import Slice, slices
@@ -42,6 +44,7 @@ class Comparison:
     repeats: Sequence[RepeatedBy]  # none where each row was asked once
     human_agreement: Sequence[HumanAgreement]  # yes/no scorers, over the answers of all models
     max_loss: float  # that the rows must rule out, by rank_by and against a named baseline
+    pairwise: Pairwise | None = None  # its differences are among the others
 
     @cached_property
     def rulings(self) -> Sequence[Ruling]:
@@ -151,11 +154,29 @@ def compared(
     )
 
 
+def with_pairwise(
+    comparison: Comparison, dataset: Dataset, models: Sequence[Predictions], judging: Judging
+) -> tuple[Comparison, list[Duel]]:
+    """The same and what pairwise judges prefer, row by row. Calls cost what they cost."""
+    duels = fight(dataset, models, comparison.baseline, judging)
+    found, behind = preferred(
+        models,
+        comparison.baseline,
+        duels,
+        judging,
+        named=comparison.named,
+        floor=comparison.min_coverage,
+    )
+    differences = [*comparison.differences, *found]
+    return replace(comparison, differences=differences, pairwise=behind), duels
+
+
 def headline_scorers(models: Sequence[Predictions], rank_by: str) -> list[str]:
     """Those of the leaderboard that applied to any row, that of rank_by first."""
     known = {name for model in models for name in model.scorers}
-    headlines = [m.removesuffix(_MEAN) for m, *_ in HEADLINES if m.endswith(_MEAN)]
-    wanted = dict.fromkeys([rank_by.removesuffix(_MEAN), *headlines])
+    columns = headlines(f"{name}{_MEAN}" for name in known)
+    means = [metric.removesuffix(_MEAN) for metric, *_ in columns if metric.endswith(_MEAN)]
+    wanted = dict.fromkeys([rank_by.removesuffix(_MEAN), *means])
     return [name for name in wanted if name in known]
 
 

@@ -31,7 +31,8 @@ class Table:
 
 def tables(comparison: Comparison) -> list[Table]:
     """For the page, which shows slices in its own way."""
-    return [one for one in (_repeats(comparison), _human_agreement(comparison)) if one.rows]
+    found = (_repeats(comparison), _human_agreement(comparison), _pairwise(comparison))
+    return [one for one in found if one.rows]
 
 
 def brief_tables(comparison: Comparison) -> list[Table]:
@@ -67,6 +68,33 @@ def _repeats(comparison: Comparison) -> Table:
     )
     rows = [_repeat_cells(one) for one in comparison.repeats]
     return Table("Asked again", headers, rows, note)
+
+
+def _pairwise(comparison: Comparison) -> Table:
+    found = comparison.pairwise
+    headers = ("judge", "rows", "first won in both orders", "second did", "no verdict")
+    note = (
+        "Each pair of answers was shown in both orders. Where the same place won in both, the "
+        "place decided and not the answer: such a row is a tie, as is one of a judge in doubt."
+    )
+    if found is None:
+        return Table("Pairwise: position bias", headers, [], note)
+    told = "".join(f" {n} rows have no verdict: {why}." for why, n in found.failures.items())
+    rows = [
+        [
+            one.judge,
+            str(one.rows),
+            _share(one.first, one.rows),
+            _share(one.second, one.rows),
+            str(one.failed),
+        ]
+        for one in found.biases
+    ]
+    return Table("Pairwise: position bias", headers, rows, note + told)
+
+
+def _share(part: int, whole: int) -> str:
+    return f"{part} ({part / whole:.0%})" if whole else str(part)
 
 
 def _repeat_cells(one: RepeatedBy) -> list[str]:

@@ -1,6 +1,5 @@
 """config.yaml: candidates, prices of one's own, judge and gates; a typo in it is an error."""
 
-import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, get_args
@@ -8,66 +7,26 @@ from typing import Annotated, Any, Literal, Self, get_args
 from pydantic import (
     AfterValidator,
     Field,
-    ValidationError,
     ValidationInfo,
     field_validator,
     model_validator,
 )
-from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from llm_models.errors import InputError
 from llm_models.schema import Sampling
+from steps.core.config_fields import CHOICES, Name, PriceKey, ProviderName, Seconds, Url, fitting
+from steps.core.judges.config import Judges
 from steps.core.prices import Plain, Price, key_of
 from steps.core.prompts import checked
-from steps.core.providers import provider_class
 from steps.core.strict import Problem, Strict, Text, Texts, did_you_mean, read_text
 from steps.core.yaml_lines import Document, parse
 
-CHOICES = ("available", "all")
 MEAN = "/mean"  # the end of a scorer's metric
 PER_ROW = ("error_rate", "avg_inference_time")  # other metrics that have a value for each row
 REMEDY = "copy the project's config.yaml there, or name the one to use"
 
 
-def _name(text: str) -> str:
-    if not re.fullmatch(r"[A-Za-z0-9._-]+", text):
-        raise ValueError("may hold letters, digits, '.', '_' and '-' only")
-    if text in CHOICES:
-        raise ValueError(f"'{text}' has a meaning of its own on the command line")
-    return text
-
-
-def _url(text: str) -> str:
-    if not re.fullmatch(r"https?://[^\s/@]+(/[^\s@]*)?", text):
-        raise ValueError("expected http(s)://host…, without user or password")
-    return text
-
-
-def _judge_model(text: str) -> str:
-    if not re.fullmatch(r"\w+:/\S+", text):
-        raise ValueError("expected provider:/model, such as ollama:/llama3.1:8b")
-    return text
-
-
-def _price_key(text: str) -> str:
-    provider, _, model = text.partition("/")
-    provider_class(provider)
-    if not model:
-        raise ValueError("expected provider/model, such as ollama/llama3.1:8b")
-    return text
-
-
-def _provider(name: str) -> str:
-    provider_class(name)
-    return name
-
-
-Name = Annotated[str, AfterValidator(_name)]
-ProviderName = Annotated[str, AfterValidator(_provider)]
-Url = Annotated[str, AfterValidator(_url)]
 System = Annotated[Text, AfterValidator(checked)]  # the text, or prompts:/name@alias
-Seconds = Annotated[float, Field(gt=0)]
-PriceKey = Annotated[str, AfterValidator(_price_key)]
 
 
 class Defaults(Strict):
@@ -107,17 +66,7 @@ class Candidate(Defaults):
     def _fits_provider(cls, options: dict[str, Any], info: ValidationInfo) -> dict[str, Any]:
         if "provider" not in info.data:  # already an error of its own
             return options
-        kind = provider_class(info.data["provider"])
-        folder = Path((info.context or {}).get("folder", ""))
-        resolved = {
-            key: str(folder / value) if key in kind.files and isinstance(value, str) else value
-            for key, value in options.items()
-        }
-        try:
-            kind.check_options(resolved)
-        except InputError as error:
-            raise _at_option(options, error) from None
-        return resolved
+        return fitting(options, info.data["provider"], info)
 
 
 class Gate(Strict):
@@ -175,18 +124,6 @@ class Allowance(Strict):
     tokens_per_minute: int | None = Field(None, ge=1)
 
 
-class Judge(Strict):
-    """A model that scores answers."""
-
-    model: Annotated[str, AfterValidator(_judge_model)]
-    base_url: Url | None = None
-    temperature: float | None = Field(default=0.0, ge=0, le=2)  # None: the model's own
-    seed: int | None = 7
-    timeout_s: Seconds = 60.0
-    guidelines: Texts = ()
-    scorers: Texts = ("correctness", "safety", "guidelines")
-
-
 class Config(Strict):
     candidates: Candidates
     defaults: Defaults = Defaults()
@@ -195,7 +132,7 @@ class Config(Strict):
     max_error_rate: float = Field(0.2, ge=0, le=1)  # more failed rows than this share end a run
     max_cost: float | None = Field(None, gt=0)  # USD of one command over all its models
     scorers: Texts | None = None  # None: all there are
-    judge: Judge | None = None
+    judge: Judges = ()  # more than one: a panel
     gates: dict[Alias, Gates] = Field(default_factory=dict)
     gate_mode: GateMode = "enabled"
     min_coverage: float = Field(0.8, ge=0, le=1)  # of a scorer, below which it has no mean
@@ -262,14 +199,3 @@ def _same_names(document: Document) -> Iterator[Problem]:
         if name in first:
             yield line, f"candidates[{position}].name: '{name}' is taken, on line {first[name]}"
         first.setdefault(name, line)
-
-
-def _at_option(options: Mapping[str, Any], error: InputError) -> ValidationError:
-    """The provider's complaint, at the option that it quotes."""
-    quoted = next((key for key in options if f"'{key}'" in str(error)), None)
-    detail = InitErrorDetails(
-        type=PydanticCustomError("option", "{text}", {"text": str(error)}),
-        loc=() if quoted is None else (quoted,),
-        input=None,
-    )
-    return ValidationError.from_exception_data("options", [detail])

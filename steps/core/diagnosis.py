@@ -39,7 +39,7 @@ def diagnose(config: str, data: str, models: str, limit: str) -> list[Finding]:
     found.append(Finding("ok", "data", f"{len(dataset.rows)} rows of {dataset.name}"))
     found += _candidates(settings, chosen, dataset, named=models != "available")
     found.append(age_of_prices(table.updated, datetime.now(UTC).date()))
-    found += [_judge(settings), _journal(settings.journal)]
+    found += [*_judges(settings), _journal(settings.journal)]
     return [*found, space("disk of the journal", settings.journal)]
 
 
@@ -172,19 +172,22 @@ def age_of_prices(updated: str, today: date) -> Finding:
     return Finding("ok", "prices.yaml", said)
 
 
-def _judge(settings: Config) -> Finding:
-    if settings.judge is None:
-        return Finding("ok", "judge", "none is configured")
-    from steps.core.judges import unavailable  # slow to import, and quick_check has no need
+def _judges(settings: Config) -> Iterator[Finding]:
+    if not settings.judge:
+        yield Finding("ok", "judge", "none is configured")
+    from steps.core.judges.judging import unavailable  # slow to import, and quick_check has no need
 
-    try:
-        reason = unavailable(settings.judge)
-    except InputError as error:
-        return Finding("problem", "judge", str(error), "mend `judge` in the config")
-    if reason is None:
-        return Finding("ok", "judge", f"{settings.judge.model} can be asked")
-    remedy = "mend that, or go without its scores (judge: null)"
-    return Finding("warning", "judge", reason, remedy)
+    for judge in settings.judge:
+        try:
+            reason = unavailable(judge)
+        except InputError as error:
+            yield Finding("problem", "judge", str(error), "mend `judge` in the config")
+            continue
+        if reason is None:
+            yield Finding("ok", "judge", f"{judge.model} can be asked")
+        else:
+            remedy = "mend that, or go without its scores (judge: null)"
+            yield Finding("warning", "judge", f"{judge.model}: {reason}", remedy)
 
 
 def _journal(path: Path) -> Finding:

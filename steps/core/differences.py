@@ -108,7 +108,7 @@ def _difference(
     kept = list(both_scored(a, b, scorer))
     out = asked - {key for key, _, _ in kept}
     reasons = Counter[str](_reason(a.rows.get(key), b.rows.get(key), scorer) for key in out)
-    lacking = _lacking(a, b, scorer, floor) or _pair_lacks(len(kept), reasons, floor)
+    lacking = _lacking(a, b, scorer, floor) or pair_lacks(len(kept), reasons, floor)
     paired = None if lacking else _compare(kept, scorer)
     return Difference(scorer, b.candidate, a.candidate, dict(reasons), paired, lacking)
 
@@ -134,7 +134,7 @@ def _lacking(a: Predictions, b: Predictions, scorer: str, floor: float) -> str |
     return None
 
 
-def _pair_lacks(kept: int, reasons: Mapping[str, int], floor: float) -> str | None:
+def pair_lacks(kept: int, reasons: Mapping[str, int], floor: float) -> str | None:
     """Two sides that lack different rows may have few in common."""
     missing = reasons.get("unanswered", 0) + reasons.get("scorer failed", 0)
     share = kept / (kept + missing) if kept + missing else 1.0

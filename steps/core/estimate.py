@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from llm_models.cost import cost_usd
 from llm_models.errors import InputError
 from llm_models.payload import request_of
-from llm_models.schema import ModelConfig, Usage
+from llm_models.schema import ModelConfig, Request, Usage
 from steps.core import tokens
 from steps.core.dataset import Row
 
@@ -24,7 +24,10 @@ class Estimate:
 
 def estimate(config: ModelConfig, row: Row) -> Estimate:
     """What asking this row takes at the most."""
-    request = request_of(row.inputs, config.system, config.sampling)
+    return estimate_of(config, request_of(row.inputs, config.system, config.sampling))
+
+
+def estimate_of(config: ModelConfig, request: Request) -> Estimate:
     counted = tokens.count_messages(request.system, list(request.messages))
     prompt = round(counted * MARGIN)
     answer = config.sampling.max_tokens or UNBOUNDED
@@ -34,7 +37,12 @@ def estimate(config: ModelConfig, row: Row) -> Estimate:
 
 def worst_usd(config: ModelConfig, row: Row) -> float:
     """USD a call costs at the most. Raises InputError where the price is unknown."""
-    worst = estimate(config, row).worst_usd
+    return worst_of(config, request_of(row.inputs, config.system, config.sampling))
+
+
+def worst_of(config: ModelConfig, request: Request) -> float:
+    """The same of a request."""
+    worst = estimate_of(config, request).worst_usd
     if worst is None:
         raise InputError(
             f"max_cost: the price of {config.provider}/{config.model} is unknown; give one under "

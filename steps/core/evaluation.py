@@ -19,6 +19,7 @@ from steps.core.candidates import Ready
 from steps.core.cli import Trace
 from steps.core.dataset import Dataset, Row
 from steps.core.human_file import answer_hash
+from steps.core.judges.panel import Panels, Verdicts
 from steps.core.language import detect
 from steps.core.logged_models import model_tags, run_params
 from steps.core.results import Results, results
@@ -47,7 +48,8 @@ class Scoring:
     applicable: Callable[[Row, int], list[str]] = lambda row, repeat: []
     concurrency: int = 1
     tags: Mapping[str, str] = field(default_factory=lambda: {"kind": "answers"})
-    judges: frozenset[str] = frozenset()  # the names whose scores are a model's opinion
+    judges: Mapping[str, str] = field(default_factory=dict)  # scorer -> the model it asks
+    panels: Panels = field(default_factory=dict)
     bounds: Mapping[str, Bounds | None] = field(default_factory=dict)  # of scores, by name
     min_coverage: float = 0.0  # below it a mean is no result
     headline: str | None = None  # the scorer whose slices are metrics too
@@ -123,7 +125,9 @@ def _store_rows(
     traced: Traced,
     progress: Callable[[Answer], None],
 ) -> tuple[Summary, Results]:
-    summary, seen = Summary(scoring.bounds, run.policy.repeats), set[tuple[str, int]]()
+    verdicts = Verdicts(scoring.panels)
+    summary = Summary(scoring.bounds, run.policy.repeats, verdicts)
+    seen = set[tuple[str, int]]()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         traces = _writer(run, place, scoring)

@@ -1,7 +1,7 @@
 """One line a model: what people look at first, on a terminal, in Markdown and in HTML."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from jinja2 import Environment, PackageLoader
@@ -11,9 +11,11 @@ from steps.core import coverage
 from steps.core.evaluation import Result
 from steps.core.registry import Evidence
 from steps.core.repeated import ONCE
+from steps.core.scorers import SCORERS
 from steps.core.tabular import markdown_table, plain_table, safe
 
 UNKNOWN = "–"
+_MEAN = "/mean"
 COST_PER_1000 = "cost_per_1000_answers"  # USD; not logged, but derived where a board is made
 HEADLINES = (  # (metric, heading, format), in the order of the columns; absent ones are left out
     ("human/mean", "people", "{:.2f}"),
@@ -35,6 +37,22 @@ HEADLINES = (  # (metric, heading, format), in the order of the columns; absent 
 )
 
 
+AFTER = [metric for metric, *_ in HEADLINES].index("guidelines/mean") + 1  # the user's judges
+ALPHA = "/judge_alpha"
+LEAST_ALPHA = 0.667  # Krippendorff, Content Analysis (2004), p. 241: below, draw no conclusions
+
+
+def headlines(metrics: Iterable[str]) -> list[tuple[str, str, str]]:
+    """HEADLINES, and among them the judges that they do not know, and how far panels agree."""
+    names = sorted(set(metrics))
+    known = {metric.removesuffix(_MEAN) for metric, *_ in HEADLINES} | SCORERS.keys()
+    means = [name.removesuffix(_MEAN) for name in names if name.endswith(_MEAN)]
+    others = [(f"{n}{_MEAN}", n, "{:.2f}") for n in means if n not in known and "/" not in n]
+    agreed = [name for name in names if name.endswith(ALPHA)]
+    alphas = [(name, f"{name.removesuffix(ALPHA)}: judges' alpha", "{:.2f}") for name in agreed]
+    return [*HEADLINES[:AFTER], *others, *alphas, *HEADLINES[AFTER:]]
+
+
 @dataclass(frozen=True)
 class Line:
     """One model's place on the board."""
@@ -52,6 +70,11 @@ class Line:
         """The scorers whose mean is no result, with their coverage."""
         return coverage.lacking(self.metrics, self.min_coverage)
 
+    @property
+    def unscored(self) -> list[str]:
+        """The means that would be metrics, had more been scored."""
+        return [f"{scorer}{_MEAN}" for scorer in self.lacking]
+
     def has(self, metric: str) -> bool:
         """Whether there is something to tell of it."""
         known = self.metrics.get(metric) is not None
@@ -60,7 +83,16 @@ class Line:
     def notes(self) -> list[str]:
         """What is wrong with this model's run, and what would mend it."""
         failed = [f"{self.candidate} did not finish: {self.failure}"] if self.failure else []
-        return failed + [f"{self.candidate}, {n} rows: {hint}" for hint, n in self.hints.items()]
+        hints = [f"{self.candidate}, {n} rows: {hint}" for hint, n in self.hints.items()]
+        return [*failed, *hints, *self._disagreements()]
+
+    def _disagreements(self) -> Iterator[str]:
+        for metric, alpha in self.metrics.items():
+            if metric.endswith(ALPHA) and alpha is not None and alpha < LEAST_ALPHA:
+                yield (
+                    f"{self.candidate}: the judges of {metric.removesuffix(ALPHA)} hardly agree "
+                    f"(alpha {alpha:.2f}, and below {LEAST_ALPHA} it carries no conclusion)"
+                )
 
     def cells(self, columns: Sequence[tuple[str, str, str]]) -> list[str]:
         told = [self._cell(metric, shape) for metric, _, shape in columns]
@@ -89,7 +121,8 @@ class Board:
 
     def columns(self) -> list[tuple[str, str, str]]:
         """The headlines that at least one model has."""
-        return [c for c in HEADLINES if any(line.has(c[0]) for line in self.lines)]
+        known = (name for line in self.lines for name in (*line.metrics, *line.unscored))
+        return [c for c in headlines(known) if any(line.has(c[0]) for line in self.lines)]
 
     def headers(self) -> list[str]:
         return ["candidate", "model", "rows", *(heading for _, heading, _ in self.columns())]

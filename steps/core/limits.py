@@ -92,18 +92,49 @@ class Budget:
         self.most = most
         self.spent = 0.0
         self._held = 0.0  # the worst case of the calls in flight
-        self._lock = threading.Lock()
+        self._calls = 0  # in flight
+        self._changed = threading.Condition()
 
-    def reserve(self, worst: float) -> bool:
-        """Take room for a call that costs at most `worst`; False when the cap would be crossed."""
-        with self._lock:
-            if self.most is not None and self.spent + self._held + worst > self.most:
-                return False
+    def reserve(self, worst: float, *, wait: bool = False) -> bool:
+        """Take room for a call that costs at most `worst`; False when the cap would be crossed.
+
+        With `wait`, calls in flight are waited for: they may turn out cheaper than their worst.
+        """
+        with self._changed:
+            while not self._fits(worst):
+                if not (wait and self._calls):
+                    return False
+                self._changed.wait()
             self._held += worst
+            self._calls += 1
             return True
+
+    def _fits(self, worst: float) -> bool:
+        return self.most is None or self.spent + self._held + worst <= self.most
 
     def settle(self, worst: float, cost: float | None) -> None:
         """Turn a reservation into what the call cost; an unknown cost counts as the worst."""
-        with self._lock:
+        with self._changed:
             self._held -= worst
+            self._calls -= 1
             self.spent += worst if cost is None else cost
+            self._changed.notify_all()
+
+
+class Room:
+    """What one call has reserved of a budget; every further attempt needs as much again."""
+
+    def __init__(self, budget: Budget, worst: float) -> None:
+        self._budget, self._worst = budget, worst
+        self._held = True
+
+    def paid(self, cost: float | None, *, again: bool) -> bool:
+        """Settle an attempt; False where another is wanted and there is no room for it."""
+        self._budget.settle(self._worst, cost)
+        self._held = again and self._budget.reserve(self._worst)
+        return self._held or not again
+
+    def close(self) -> None:
+        """Give back what was reserved for an attempt that was not made."""
+        if self._held:
+            self._budget.settle(self._worst, 0.0)

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Self
 
 from llm_models.errors import InputError
-from steps.core.cli import flag, whole_number
+from steps.core.cli import true_or_false, whole_number
 from steps.core.config import Config, Gate, GateMode
 from steps.core.strict import did_you_mean
 
@@ -37,7 +37,7 @@ class Order:
         reason: str = "",
     ) -> Self:
         """From the texts of a command line, empty where not given. Raises InputError."""
-        forced, chosen = flag("force", force), _mode(mode) or config.gate_mode
+        forced, chosen = true_or_false("force", force), _mode(mode) or config.gate_mode
         told = one_line("reason", reason)
         if (forced or _mode(mode) == "disabled") and not told:
             raise InputError("reason: tell why, since force or mode=disabled overrides the gate")

@@ -22,7 +22,9 @@ from steps.core.dataset import load as load_dataset
 from steps.core.diagnosis import quick_check
 from steps.core.estimate import worst_usd
 from steps.core.journal import Journal
-from steps.core.judge_prompts import criteria
+from steps.core.judges.criteria import criteria
+from steps.core.judges.judging import Judging
+from steps.core.judges.trust import trusted_judging
 from steps.core.limits import Budget, Pace
 from steps.core.progress import Track, progress
 from steps.core.runner import Policy, Run
@@ -43,6 +45,7 @@ class Job:
     journal: Journal
     asking: Asking
     groups: list[list[Run]]  # the runs of one group share a server, so they take turns
+    judging: Judging | None = None
 
     @property
     def runs(self) -> list[Run]:
@@ -55,8 +58,13 @@ class Job:
 
 
 @contextmanager
-def asking_job(config: str, data: str, models: str, limit: str, asking: Asking) -> Iterator[Job]:
-    """Check all input and start the first calls. Raises InputError before any call is made."""
+def asking_job(
+    config: str, data: str, models: str, limit: str, asking: Asking, *, judged: bool = False
+) -> Iterator[Job]:
+    """Check all input, and the judges if `judged`; then start the first calls.
+
+    Raises InputError before any call is made, and JudgeError before any row is asked.
+    """
     rows_wanted = row_limit(limit)
     settings = load_config(Path(config))
     dataset = load_dataset(data, rows_wanted)
@@ -68,6 +76,8 @@ def asking_job(config: str, data: str, models: str, limit: str, asking: Asking) 
         tell_once(warning)
     policy = Policy(asking.cache, asking.retry_errors, asking.repeats, settings.max_error_rate)
     with _journal(settings, asking) as journal:
+        asked = [one.config.model for one in ready]
+        judging = trusted_judging(settings, journal, asked, budget) if judged else None
         paces = {one.config.provider: _pace(settings, one.config.provider) for one in ready}
         groups: dict[tuple[str, str | None], list[Run]] = {}
         for one in ready:
@@ -75,7 +85,7 @@ def asking_job(config: str, data: str, models: str, limit: str, asking: Asking) 
             groups.setdefault((one.config.provider, one.config.base_url), []).append(run)
         for group in groups.values():
             group[0].start()
-        job = Job(settings, dataset, journal, asking, list(groups.values()))
+        job = Job(settings, dataset, journal, asking, list(groups.values()), judging)
         try:
             yield job
         except BaseException:
@@ -87,8 +97,8 @@ def asking_job(config: str, data: str, models: str, limit: str, asking: Asking) 
 
 def _check_scorers(config: Config) -> None:
     scorers.chosen(config.scorers)
-    if config.judge is not None:
-        criteria(config.judge.scorers, config.judge.guidelines)
+    for judge in config.judge:
+        criteria(judge)
 
 
 def _check_prices(ready: list[Ready], dataset: Dataset, budget: Budget) -> None:

@@ -91,8 +91,8 @@ def caveats(config: Config, ready: Sequence[Ready], cap: float | None) -> list[s
     unpriced = [one.candidate.name for one in ready if one.config.price is None]
     if cap is not None and unpriced:
         lines.append(f"max_cost is refused until `prices` has one for: {', '.join(unpriced)}.")
-    if config.judge:
-        lines.append(f"What the judge {config.judge.model} takes comes on top.")
+    for judge in config.judge:
+        lines.append(f"What the judge {judge.model} takes comes on top, and counts in max_cost.")
     return lines
 
 

@@ -9,11 +9,10 @@ from mlflow.models import Model
 
 from llm_models.errors import CallError, InputError
 from llm_models.schema import ModelConfig
-from steps.core import judges
 from steps.core.config import Config
 from steps.core.dataset import Dataset
 from steps.core.journal import Journal
-from steps.core.judges import Judging
+from steps.core.judges.judging import Judging, models_of, unavailable
 from steps.core.providers import provider_class
 from steps.core.registry import EVIDENCE, Evidence
 
@@ -55,11 +54,11 @@ def refuse_other_dataset(evidence: Evidence, dataset: Dataset) -> None:
 
 
 def refuse_other_judge(evidence: Evidence, config: Config, now: str | None) -> None:
-    """Raises InputError where another judge than the config's gave the scores.
+    """Raises InputError where other judges than the config's gave the scores.
 
-    `now` is the hash of the config's judge, None where it cannot be asked.
+    `now` is the hash of the config's judges, None where they cannot be asked.
     """
-    model = config.judge.model if config.judge else "none"
+    model = models_of(config.judge)
     judged_by, judge_hash = evidence.tags.get("judge_model"), evidence.tags.get("judge_hash")
     if judge_hash == "none":  # not judged: no gate on a judge's metric can hold
         return
@@ -71,8 +70,8 @@ def refuse_other_judge(evidence: Evidence, config: Config, now: str | None) -> N
 
 
 def judge_now(config: Config) -> str | None:
-    """The hash of the config's judge; None where there is none or it cannot be asked."""
-    if config.judge is None or judges.unavailable(config.judge) is not None:
+    """The hash of the config's judges; None where there is none or one cannot be asked."""
+    if not config.judge or any(unavailable(judge) for judge in config.judge):
         return None
     return Judging(config.judge, Journal(config.journal), config.own_prices()).hash
 

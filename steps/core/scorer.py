@@ -3,7 +3,7 @@
 import inspect
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import wraps
 from typing import Any
 
@@ -23,6 +23,7 @@ class Score:
     value: bool | float
     rationale: str | None = None
     rater: str | None = None  # the people who gave it, where people did
+    details: Mapping[str, Any] | None = field(default=None, compare=False)  # of a judge's call
 
 
 @dataclass(frozen=True, slots=True)

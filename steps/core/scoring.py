@@ -2,25 +2,17 @@
 
 from dataclasses import replace
 
-import click
-
-from llm_models.errors import LabError
-from steps.core import canaries, judges, scorers
+from steps.core import scorers
 from steps.core.config import Config
 from steps.core.dataset import Row
 from steps.core.evaluation import Scores, Scoring
 from steps.core.hashing import sha256_of
 from steps.core.human import HUMAN, People
-from steps.core.journal import Journal
-from steps.core.judges import Judging
+from steps.core.judges.judging import Judging, models_of
 from steps.core.runner import Answer
-from steps.core.scorer import BOUNDS, SHARE
+from steps.core.scorer import BOUNDS
 
 JUDGE_CONCURRENCY = 4  # rows judged side by side
-
-
-class JudgeError(LabError):
-    """The judge graded answers wrongly whose verdict is known."""
 
 
 def scoring_of(config: Config, judging: Judging | None) -> Scoring:
@@ -34,28 +26,25 @@ def scoring_of(config: Config, judging: Judging | None) -> Scoring:
 
     def applicable(row: Row, _: int) -> list[str]:
         found = [name for name in names if scorers.applies(name, row.expectations)]
-        if judging:
-            found += [name for name in judging.names if judging.applies(name, row.expectations)]
-        return found
+        return found + (judging.applicable(row.expectations) if judging else [])
 
-    judged = judging.names if judging else ()
     tags = {
         "kind": "evaluation",
         "mlflow.runType": "genai_evaluate",  # puts the run into MLflow's evaluation view
         "judge_hash": judging.hash if judging else "none",
-        "judge_model": judging.judge.model if judging else "none",
+        "judge_model": models_of(config.judge if judging else ()),
         "human_hash": "none",
         "scorers_hash": sha256_of(list(names)),
     }
-    concurrency = JUDGE_CONCURRENCY if judging else 1
     return Scoring(
-        (*names, *judged),
+        (*names, *(judging.names if judging else ())),
         score,
         applicable,
-        concurrency,
-        tags,
-        judges=frozenset(judged),
-        bounds=BOUNDS | dict.fromkeys(judged, SHARE),
+        concurrency=JUDGE_CONCURRENCY * len(judging.judges) if judging else 1,
+        tags=tags,
+        judges=judging.sources() if judging else {},
+        panels=judging.panels() if judging else {},
+        bounds=BOUNDS | (judging.bounds() if judging else {}),
         min_coverage=config.min_coverage,
         headline=config.rank_by.partition("/")[0],
     )
@@ -86,28 +75,3 @@ def with_people(scoring: Scoring, people: People | None, candidate: str) -> Scor
         tags={**scoring.tags, "human_hash": people.hash},
         bounds={**scoring.bounds, HUMAN: people.bounds},
     )
-
-
-def trusted_judging(config: Config, journal: Journal, candidates: list[str]) -> Judging | None:
-    """The config's judges, once they have graded answers of known verdict rightly.
-
-    None, said in a line, where the judge cannot be asked. Raises JudgeError.
-    """
-    if config.judge is None:
-        return None
-    reason = judges.unavailable(config.judge)
-    if reason is not None:
-        click.echo(f"No judge, so {', '.join(config.judge.scorers)} are not scored: {reason}")
-        return None
-    for model in candidates:
-        if canaries.same_family(config.judge.model, model):
-            click.echo(f"Careful: the judge {config.judge.model} is of one family with {model}.")
-    judging = Judging(config.judge, journal, config.own_prices())
-    wrong = canaries.check(judging)
-    if wrong:
-        lines = "\n".join(f"  {line}" for line in wrong)
-        raise JudgeError(
-            f"the judge {config.judge.model} is not fit to judge:\n{lines}\n"
-            "Choose another judge in the config, or `judge: null` to score without one."
-        )
-    return judging

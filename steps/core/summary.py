@@ -13,6 +13,7 @@ from llm_models.errors import KINDS
 from llm_models.schema import ANSWERED, Completion
 from steps.core.dataset import Row
 from steps.core.hashing import canonical
+from steps.core.judges.panel import Verdicts
 from steps.core.repeated import repeated
 from steps.core.runner import Answer
 from steps.core.scorer import Failure, Score
@@ -48,6 +49,7 @@ class Summary:
 
     bounds: Mapping[str, Bounds | None] = field(default_factory=dict)  # of scorers' scores
     repeats: int = 1
+    verdicts: Verdicts = field(default_factory=Verdicts)
     statuses: Counter[str] = field(default_factory=Counter)
     languages: Counter[str] = field(default_factory=Counter)
     hints: Counter[str] = field(default_factory=Counter)  # what would mend so many rows
@@ -103,6 +105,7 @@ class Summary:
         self.miss(answer.row, answer.repeat, missed)
         for name, score in scores.items():
             self._add_score(self._total(name), score, answer.place)
+        self.verdicts.add(scores)
 
     def miss(self, row: Row, repeat: int, scorers: Iterable[str]) -> None:
         """These scorers would have scored a row of which there is no answer."""
@@ -163,7 +166,7 @@ class Summary:
             told |= total.metrics(name)
             if again := repeated(total, self.repeats):
                 told |= again.metrics(name)
-        return told
+        return told | self.verdicts.metrics()
 
     def _latency(self) -> dict[str, float | None]:
         if not self.latencies:

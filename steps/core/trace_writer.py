@@ -4,7 +4,7 @@ trace_batches goes below MLflow's public surface, so it serves only the version 
 compare with the public way; it is not even imported with another.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from types import TracebackType
 from typing import Any, Protocol
@@ -16,7 +16,7 @@ from mlflow.exceptions import MlflowException
 from llm_models.errors import LabError, shorten
 from steps.core.prompts import Prompt
 from steps.core.runner import Answer
-from steps.core.traces import Origin, RowTrace, Scores, row_trace, write_publicly
+from steps.core.traces import NO_JUDGES, Origin, RowTrace, Scores, row_trace, write_publicly
 from steps.core.tracking import count_traces
 
 COMPARED = "3.17.2"  # the version of MLflow that trace_batches serves
@@ -41,7 +41,7 @@ class TraceWriter:
         supplier: str,
         model_name: str,
         price: dict[str, Any] | None = None,
-        judges: frozenset[str] = frozenset(),
+        judges: Mapping[str, str] = NO_JUDGES,
         prompt: Prompt | None = None,
         session: str | None = None,
     ) -> None:

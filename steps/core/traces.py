@@ -6,7 +6,8 @@ MLflow's views show what the provider counted and our prices make of it, not an 
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any
 
 import mlflow
@@ -21,7 +22,12 @@ from mlflow.entities import (
 )
 from mlflow.entities.assessment_error import AssessmentError
 from mlflow.entities.model_registry import PromptVersion
-from mlflow.tracing.constant import SpanAttributeKey, TraceMetadataKey, TraceTagKey
+from mlflow.tracing.constant import (
+    AssessmentMetadataKey,
+    SpanAttributeKey,
+    TraceMetadataKey,
+    TraceTagKey,
+)
 
 from llm_models.cost import input_share
 from llm_models.schema import Completion, Usage
@@ -29,6 +35,12 @@ from steps.core.prompts import Prompt
 from steps.core.runner import Answer
 from steps.core.scorer import Failure, Score
 
+NO_JUDGES: Mapping[str, str] = MappingProxyType({})
+USED = {
+    "cost_usd": AssessmentMetadataKey.JUDGE_COST,
+    "input_tokens": AssessmentMetadataKey.JUDGE_INPUT_TOKENS,
+    "output_tokens": AssessmentMetadataKey.JUDGE_OUTPUT_TOKENS,
+}
 MAX_TAG = 4096  # characters every MLflow store holds of a tag
 Scores = Mapping[str, Score | Failure | None]
 
@@ -43,7 +55,7 @@ class Origin:
     supplier: str
     model_name: str
     price: dict[str, Any] | None = None  # see llm_models/cost.py; divides a cost, never makes one
-    judges: frozenset[str] = frozenset()  # the scorers that asked a model
+    judges: Mapping[str, str] = field(default_factory=dict)  # scorer -> the model it asked
     prompt: Prompt | None = None  # a registered one, to which the traces are linked
     session: str | None = None  # the conversation whose turns they are
 
@@ -119,17 +131,24 @@ def expectation(name: str, value: Any) -> Expectation:
     return Expectation(name=name, value=value, source=source)
 
 
-def feedback(name: str, score: Score | Failure, judges: frozenset[str] = frozenset()) -> Feedback:
+def feedback(name: str, score: Score | Failure, judges: Mapping[str, str] = NO_JUDGES) -> Feedback:
     """MLflow's form of a score; a scorer that failed is an error, not a value."""
     kind = AssessmentSourceType.LLM_JUDGE if name in judges else AssessmentSourceType.CODE
-    source = AssessmentSource(kind, name)
+    source = AssessmentSource(kind, judges.get(name, name))
     if isinstance(score, Score) and score.rater:
         source = AssessmentSource(AssessmentSourceType.HUMAN, plain(score.rater))
     if isinstance(score, Failure):
         error = AssessmentError("SCORER_ERROR", plain(score.error))
         return Feedback(name=name, source=source, error=error)
-    rationale = score.rationale and plain(score.rationale)
-    return Feedback(name=name, value=score.value, rationale=rationale, source=source)
+    rationale, used = score.rationale and plain(score.rationale), _used(score.details or {})
+    return Feedback(name=name, value=score.value, rationale=rationale, source=source, metadata=used)
+
+
+def _used(details: Mapping[str, Any]) -> dict[str, str] | None:
+    """What a judge's call took, by MLflow's names; None where nothing is known of one."""
+    return {
+        name: str(details[key]) for key, name in USED.items() if details.get(key) is not None
+    } or None
 
 
 def plain(text: str) -> str:

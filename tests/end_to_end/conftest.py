@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from steps.core.canaries import CANARIES
-from steps.core.judge_prompts import INSTRUCTIONS
+from steps.core.judges.canary_rows import CANARIES
+from steps.core.judges.prompts import INSTRUCTIONS
 from tests.end_to_end.lab import ROOT, Lab
 from tests.servers.gemini import KEY, GeminiServer
 from tests.servers.ollama import OllamaServer
@@ -52,7 +52,7 @@ def judged(messages: list[dict[str, Any]]) -> str:
     """A judge that knows the canaries by heart, and compares other answers with the expected."""
     data = json.loads(messages[1]["content"])
     kinds = [kind for kind, text in INSTRUCTIONS.items() if messages[0]["content"].startswith(text)]
-    known = [c.expected for c in CANARIES if (c.kind, c.answer) == (kinds[0], data["outputs"])]
+    known = [True in c.right for c in CANARIES if (c.kind, c.answer) == (kinds[0], data["outputs"])]
     right = data.get("expectations", {}).get("expected_response", "") in data["outputs"]
     verdict = known[0] if known else kinds[0] == "safety" or right
     return json.dumps({"rationale": "Compared.", "result": "yes" if verdict else "no"})

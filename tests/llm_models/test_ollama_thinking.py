@@ -29,6 +29,9 @@ def streamed(model: Any) -> tuple[list[str], Completion]:
         (" Paris\u202f\t🦙\n", " Paris\u202f\t🦙\n"),
         ('```json\n{"a": 1}\n```\t\n', '```json\n{"a": 1}\n```\t\n'),
         ("a < b and <thinking>", "a < b and <thinking>"),
+        ('{"tag": "</think>"}', '{"tag": "</think>"}'),
+        ('<think>{"a"</think>\n{"tag": "</think>"}', '{"tag": "</think>"}'),
+        ('{"a": 1}</think>Paris', "Paris"),
     ],
 )
 def test_the_answer_is_what_follows_the_thinking(

@@ -1,5 +1,6 @@
 """Sessions on a terminal: what a person sees and types, and signals in the middle of them."""
 
+import math
 import signal
 import threading
 from collections.abc import Iterator
@@ -52,7 +53,7 @@ def test_a_session_from_the_menu_to_its_end(lab: ChatLab, server: OllamaServer) 
         terminal.expect("there is no number 3")
         terminal.expect("Talk to [1]: ")
         terminal.type("\n")
-        terminal.expect("one; /help lists the commands")
+        terminal.expect("one: llama3.1:8b by ollama\n/help lists the commands")
 
         rest = held_back(server, "The beginning, ")
         ask(terminal, "first")
@@ -83,6 +84,7 @@ def test_a_session_from_the_menu_to_its_end(lab: ChatLab, server: OllamaServer) 
     (run,) = lab.runs()
     assert run.info.status == "FINISHED"
     assert (run.data.metrics["rows"], run.data.metrics["stopped"]) == (3, 1)
+    assert math.isnan(run.data.metrics["total_tokens"])  # the stopped one's count never came
     stopped = lab.pairs(run)[1]
     assert (stopped["answer"], stopped["partial"]) == (None, "Cut here")
     assert (stopped["status"], stopped["error"]) == ("incomplete", "stopped by the user")

@@ -17,7 +17,7 @@ from tests.steps.conftest import ConfigWriter, invoke
 
 ROOT = Path(__file__).parents[2]
 ASKING = ("run_prompts", "evaluate", "main")
-STEPS = (*ASKING, "log_models", "register", "promote", "compare", "info")
+STEPS = (*ASKING, "log_models", "register", "promote", "compare", "info", "chat")
 
 
 def command(step: str) -> click.Command:

@@ -1,6 +1,8 @@
 """What the MLflow run of one model holds of a session: kept complete with every reply."""
 
+import math
 import tempfile
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from statistics import fmean
@@ -28,16 +30,10 @@ class Book:
         self._name = speaker.name
         self._summary, self._answers = Summary(), list[Answer]()
         self._first_s, self._stopped = list[float](), 0
+        self._told: set[str] = set()  # metrics that have had a value
         model_id = speaker.model_id(client, session.info.experiment_id)
-        logged = client.get_logged_model(model_id)
-        tracking.log_params(client, run_id, logged.params)
-        own = {k: v for k, v in logged.tags.items() if not k.startswith("mlflow.")}
-        told = {"kind": "chat", "session": session.info.run_id, "model_id": model_id}
-        tracking.set_tags(client, run_id, own | told | dict(speaker.origin))
-        client.log_inputs(run_id, models=[LoggedModelInput(model_id)])
-        if "prompt_name" in own:
-            prompt = f"prompts:/{own['prompt_name']}/{own['prompt_version']}"
-            client.link_prompt_version_to_run(run_id, prompt)
+        told = {"kind": "chat", "session": session.info.run_id, **speaker.origin}
+        _describe(client, run_id, model_id, told)
         self._traces = TraceWriter(
             experiment_id=session.info.experiment_id,
             run_id=run_id,
@@ -50,7 +46,7 @@ class Book:
 
     def add(self, reply: Reply) -> None:
         """Write one reply, so that no later end of the process can lose it."""
-        answer = _answer(reply, self._config.system)
+        answer = _answer(reply)
         self._traces.add(replace(answer, row=_as_sent(answer.row, reply)), {})
         self._traces.close()
         self._answers.append(answer)
@@ -73,7 +69,11 @@ class Book:
             "stopped": self._stopped,
             "avg_time_to_first_token": fmean(self._first_s) if self._first_s else None,
         }
-        tracking.log_metrics(self._client, self._run_id, metrics, step=len(self._answers))
+        known = {name: value for name, value in metrics.items() if value is not None}
+        # A sum that one reply makes unknown must not stay as it was: MLflow keeps the last value.
+        gone = dict.fromkeys(self._told - known.keys(), math.nan)
+        self._told |= known.keys()
+        tracking.log_metrics(self._client, self._run_id, known | gone, step=len(self._answers))
 
     def _log_tables(self) -> None:
         """Anew each time: a Parquet file cannot grow, and a chat is short."""
@@ -85,10 +85,22 @@ class Book:
             tracking.log_tables(self._client, self._run_id, Path(name), [PARQUET, CSV, JSON])
 
 
-def _answer(reply: Reply, own: str | None) -> Answer:
+def _describe(client: MlflowClient, run_id: str, model_id: str, told: Mapping[str, str]) -> None:
+    """The params and tags of the logged model, and the links to it and to its prompt."""
+    logged = client.get_logged_model(model_id)
+    own = {k: v for k, v in logged.tags.items() if not k.startswith("mlflow.")}
+    tracking.log_params(client, run_id, logged.params)
+    tracking.set_tags(client, run_id, own | {"model_id": model_id} | dict(told))
+    client.log_inputs(run_id, models=[LoggedModelInput(model_id)])
+    if "prompt_name" in own:
+        prompt = f"prompts:/{own['prompt_name']}/{own['prompt_version']}"
+        client.link_prompt_version_to_run(run_id, prompt)
+
+
+def _answer(reply: Reply) -> Answer:
     question = reply.question
-    system = own if question.system is None else question.system
-    row = Row(str(question.number), {"prompt": question.prompt, "system": system}, {}, {})
+    inputs = {"prompt": question.prompt, "system": question.system_prompt}
+    row = Row(str(question.number), inputs, {}, {})
     return Answer(row, reply.completion, reply.asked_at, reused=False)
 
 

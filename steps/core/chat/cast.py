@@ -7,7 +7,7 @@ from llm_models.errors import InputError
 from steps.core.candidates import resolve_all
 from steps.core.chat.packed import ADDRESS, Packed
 from steps.core.chat.screen import note
-from steps.core.chat.speakers import CandidateSpeaker, Speaker
+from steps.core.chat.speakers import CandidateSpeaker, Speaker, described
 from steps.core.config import CHOICES, Config
 
 
@@ -36,11 +36,9 @@ class Cast:
 
         Raises InputError for one that is unknown or cannot be asked.
         """
-        if spec.strip() in CHOICES:
-            return self._candidates(spec)
         names = list(dict.fromkeys(self._name(one) for one in spec.split(",") if one.strip()))
-        if not names:
-            raise InputError(f"name a candidate of the config, or {ADDRESS}<name>@<alias>")
+        if not names or spec.strip() in CHOICES:
+            return self._candidates(spec)
         self._meet([name for name in names if name not in self.known])
         return [self.known[name] for name in names]
 
@@ -57,8 +55,7 @@ class Cast:
         """A numbered line for each, those who answer now marked."""
         width = max(map(len, self.known))
         return "\n".join(
-            f"{'*' if one in current else ' '} {number}  {one.name:{width}}  "
-            f"{one.config.model} by {one.config.provider}"
+            f"{'*' if one in current else ' '} {number}  {one.name:{width}}  {described(one)}"
             for number, one in enumerate(self.known.values(), start=1)
         )
 

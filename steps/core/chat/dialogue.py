@@ -6,7 +6,7 @@ from steps.core.chat.cast import Cast
 from steps.core.chat.commands import COMMANDS, say
 from steps.core.chat.screen import note
 from steps.core.chat.session import Session
-from steps.core.chat.speakers import Speaker
+from steps.core.chat.speakers import Speaker, described
 from steps.core.config import CHOICES
 
 
@@ -36,7 +36,9 @@ def converse(session: Session, first: list[str]) -> None:
     """
     if terminal.is_interactive():
         terminal.edit_lines(lambda: [*COMMANDS, *session.cast.known])
-        note(f"{' and '.join(one.name for one in session.speakers)}; /help lists the commands")
+        for speaker in session.speakers:
+            note(f"{speaker.name}: {described(speaker)}")
+        note("/help lists the commands, Ctrl-D ends")
     for prompt in first:
         note(f"> {prompt}")
         _say(session, f" {prompt}")  # a question, also where it begins with a slash

@@ -30,7 +30,11 @@ class Recorder:
     def close(self, status: Status) -> None:
         """Wait until everything is written, and end the run."""
         self._replies.put(status)
-        self._thread.join()
+        try:
+            self._thread.join()
+        except KeyboardInterrupt:
+            self.failure = "it was not waited for"
+            raise
 
     def _work(self) -> None:
         try:

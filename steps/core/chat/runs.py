@@ -29,7 +29,7 @@ def record(next_one: Callable[[], Reply | Status], experiment: str) -> list[str]
         while isinstance(item, Reply):
             speaker = item.question.speaker
             if speaker.name not in books:
-                run_id = _run_of(client, session, speaker, first=not books)
+                run_id = _below(client, session, speaker) if books else session.info.run_id
                 books[speaker.name] = Book(client, session, run_id, speaker)
             books[speaker.name].add(item)
             item = next_one()
@@ -44,13 +44,12 @@ def _session_run(experiment: str, speaker: Speaker) -> Iterator[Run]:
     if "MLFLOW_RUN_ID" not in os.environ:
         mlflow.set_experiment(experiment)  # refused under `mlflow run`, which has chosen one
     with mlflow.start_run(run_name=_name(speaker)) as run:
+        mlflow.set_tag("step", "chat")
         yield run
 
 
-def _run_of(client: MlflowClient, session: Run, speaker: Speaker, *, first: bool) -> str:
-    return (
-        session.info.run_id if first else tracking.start_child(client, session, _name(speaker), {})
-    )
+def _below(client: MlflowClient, session: Run, speaker: Speaker) -> str:
+    return tracking.start_child(client, session, _name(speaker), {})
 
 
 def _name(speaker: Speaker) -> str:

@@ -41,15 +41,10 @@ class Session:
 
     def close(self, status: Status) -> None:
         """End the run and tell what the session came to; what could not be recorded is saved."""
-        self._recorder.close(status)
-        note(figures.of_session(self.replies))
-        for line in self._recorder.told:
-            note(line)
-        if not self.recorded and self.replies:
-            note(
-                f"not recorded ({self._recorder.failure}), but saved as {save(self.replies)}",
-                fg="red",
-            )
+        try:
+            self._recorder.close(status)
+        finally:
+            self._report()
 
     @property
     def recorded(self) -> bool:
@@ -58,6 +53,16 @@ class Session:
     @property
     def all_answered(self) -> bool:
         return all(reply.completion.answered for reply in self.replies)
+
+    def _report(self) -> None:
+        note(figures.of_session(self.replies))
+        for line in self._recorder.told:
+            note(line)
+        if not self.recorded and self.replies:
+            note(
+                f"not recorded ({self._recorder.failure}), but saved as {save(self.replies)}",
+                fg="red",
+            )
 
     def _put(self, exchange: Exchange, speakers: list[Speaker]) -> None:
         questions = [self._question(exchange, speaker) for speaker in speakers]
@@ -92,8 +97,9 @@ class Session:
         self.replies += replies
         said = {reply.question.speaker.name: reply.said for reply in replies if reply.said}
         self.conversation.keep(exchange, said)
-        for reply in replies:
+        for reply in replies:  # all of them, before anything else can go wrong
             self._recorder.add(reply)
+        for reply in replies:
             _tell(reply)
         if self._recorder.failure and not self._failure_told:
             self._failure_told = True
@@ -121,12 +127,12 @@ def _warn_of_window(reply: Reply) -> None:
     room = reply.question.speaker.room
     if room is None:
         return
-    used = reply.completion.usage.total_tokens or tokens.count_messages(
-        reply.question.system, reply.question.messages
-    )
+    question = reply.question
+    counted = reply.completion.usage.total_tokens
+    used = counted or tokens.count_messages(question.system_prompt, question.messages)
     if used >= NEARLY_FULL * room:
         note(
             f"the conversation has {used:,} tokens of the {room:,} that "
-            f"{reply.question.speaker.name} has room for: /new begins another",
+            f"{question.speaker.name} has room for: /new begins another",
             fg="yellow",
         )

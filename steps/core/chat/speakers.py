@@ -45,6 +45,13 @@ class Speaker(Protocol):
     def close(self) -> None: ...
 
 
+def described(speaker: Speaker) -> str:
+    """Its model, and which version of it where that was looked up."""
+    version = speaker.origin.get("model_version")
+    model = f"{speaker.config.model} by {speaker.config.provider}"
+    return f"{model}, version {version}" if version else model
+
+
 class CandidateSpeaker:
     """A candidate, asked through its provider."""
 
@@ -63,8 +70,8 @@ class CandidateSpeaker:
         return prompt_room(type(provider), self.config, told)
 
     def ask(self, messages: tuple[Message, ...], system: str | None) -> Answering:
-        own = self.config.system if system is None else system
-        yield from self._ready.provider.stream(Request(messages, own, self.config.sampling))
+        told = self.config.system if system is None else system
+        yield from self._ready.provider.stream(Request(messages, told, self.config.sampling))
 
     def stop(self) -> None:
         """Left to whoever reads: its thread closes the connection at the next piece."""

@@ -56,19 +56,18 @@ def foreground() -> Iterator[None]:
     Under `mlflow run` (or make) it would also reach the caller, which would end the session.
     Ctrl-Z is off meanwhile: nobody would wake us.
     """
-    terminal = sys.stdin.fileno()
     before = os.getpgrp()
-    if before == os.getpid() or not is_interactive() or os.tcgetpgrp(terminal) != before:
+    if not is_interactive() or before == os.getpid() or os.tcgetpgrp(0) != before:
         yield
         return
     for number in (signal.SIGTTOU, signal.SIGTSTP):
         signal.signal(number, signal.SIG_IGN)
     os.setpgid(0, 0)
-    os.tcsetpgrp(terminal, os.getpgrp())
+    os.tcsetpgrp(0, os.getpgrp())
     try:
         yield
     finally:
-        os.tcsetpgrp(terminal, before)
+        os.tcsetpgrp(0, before)
 
 
 @contextmanager

@@ -30,6 +30,11 @@ class Question:
         return self.messages[-1]["content"]
 
     @property
+    def system_prompt(self) -> str | None:
+        """Which one it is then."""
+        return self.speaker.config.system if self.system is None else self.system
+
+    @property
     def inputs(self) -> dict[str, Any]:
         """As a row of a dataset has them."""
         return {"messages": self.messages, "system": self.system}

@@ -52,7 +52,7 @@ def test_the_shipped_config_loads():
         "baseline-sentence",
         "baseline-passage",
     ]
-    assert config.judge.model == "gemini:/gemini-2.5-flash"
+    assert [judge.model for judge in config.judge] == ["gemini:/gemini-2.5-flash"]
     assert {gate.metric for gate in config.gates["staging"]} <= {
         gate.metric for gate in config.gates["production"]
     }
@@ -109,7 +109,7 @@ BROKEN = {
     "fraction": (candidate("top_k: 2.5 # !"), "top_k: expected a whole number, got 2.5"),
     "boolean": (candidate("top_k: true # !"), "expected a whole number, got true"),
     "text for a list": (candidate("stop: END # !"), "stop: expected a list, got 'END'"),
-    "list for a mapping": (GOOD + "judge: [1] # !", "expected keys with values, got a list"),
+    "list for a mapping": (GOOD + "defaults: [1] # !", "expected keys with values, got a list"),
     "null": (GOOD + "rank_by: # !", "rank_by: expected text, got nothing"),
     "number for a path": (GOOD + "journal: 5 # !", "journal: expected text, got 5"),
     "temperature": (candidate("temperature: 2.1 # !"), "must be at most 2, got 2.1"),
@@ -159,7 +159,6 @@ BROKEN = {
     "gate mode": (GOOD + "gate_mode: off # !", "must be 'enabled', 'dry_run' or 'disabled'"),
     "gate of no alias": (GOOD + "gates:\n  prod: [] # !", "must be 'staging' or 'production'"),
     "coverage in percent": (GOOD + "min_coverage: 80 # !", "must be at most 1, got 80"),
-    "judge": (GOOD + "judge:\n  model: gemini # !", "expected provider:/model"),
     "price key": (GOOD + "prices:\n  ollama: {per_hour: 1} # !", "expected provider/model"),
     "price provider": (GOOD + "prices:\n  olama/x: {per_hour: 1} # !", "no provider 'olama'"),
     "two prices": (GOOD + "prices:\n  ollama/x: {per_hour: 1, input: 1} # !", "'per_hour' alone"),

@@ -54,6 +54,20 @@ def cells_of(markdown_row: str) -> list[str]:
     return [cell.strip() for cell in re.split(r"(?<!\\)(?:\\\\)*\|", markdown_row.strip("| "))]
 
 
+def test_judges_of_ones_own_and_how_far_a_panel_agrees_have_columns() -> None:
+    metrics = {"polite/mean": 0.5, "safety/mean": 1.0, "safety/judge_alpha": 0.5}
+    own_words = {"polite/llama3.1:8b/mean": 0.5, "answer_words/mean": 7.0}
+    board = Board("t", [line("one", **metrics, **own_words)])
+    assert board.headers()[3:] == ["safety", "polite", "safety: judges' alpha"]
+    assert board.rows()[0][3:] == ["1.00", "0.50", "0.50"]
+    assert [note for note in board.notes() if "the judges of safety hardly agree" in note]
+
+
+def test_judges_that_agree_need_no_note() -> None:
+    board = Board("t", [line("one", **{"safety/mean": 1.0, "safety/judge_alpha": 0.8})])
+    assert not [note for note in board.notes() if "agree" in note]
+
+
 def test_a_column_is_there_when_one_model_has_the_metric() -> None:
     board = Board("t", [line("one", error_rate=0.25), line("two", total_tokens=7)])
     assert board.headers() == ["candidate", "model", "rows", "errors", "tokens"]

@@ -99,7 +99,7 @@ def same_in_both_ways(
     for version in (COMPARED, "3.18.0"):
         monkeypatch.setattr(mlflow, "__version__", version)
         run_id = MlflowClient().create_run(experiment).info.run_id
-        about |= {"run_id": run_id, "judges": frozenset({"correctness"})}
+        about |= {"run_id": run_id, "judges": {"correctness": "ollama:/judge"}}
         with writer(experiment, **about) as traces:
             traces.add(row, SCORES)
         kept += stored(experiment, f"metadata.`mlflow.sourceRun` = '{run_id}'")

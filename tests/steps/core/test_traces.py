@@ -32,7 +32,7 @@ def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
 
 
 def test_a_trace_says_what_was_asked_answered_and_scored(experiment: str, way: str) -> None:
-    with writer(experiment, judges=frozenset({"correctness"})) as traces:
+    with writer(experiment, judges={"correctness": "ollama:/judge"}) as traces:
         traces.add(answer(), SCORES)
 
     trace = only(experiment)

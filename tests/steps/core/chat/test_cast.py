@@ -55,7 +55,7 @@ def test_those_met_by_name_come_first_and_stay_the_same(cast: Cast) -> None:
         ("absent", "ollama pull qwen3:4b"),
         ("2", "there is no number 2: /model lists them"),
         ("0", "there is no number 0"),
-        (" , ", "name a candidate of the config"),
+        (" , ", "unknown candidates: an empty list"),
     ],
 )
 def test_who_is_unknown_or_cannot_be_asked_is_refused(cast: Cast, spec: str, message: str) -> None:

@@ -50,6 +50,7 @@ def test_models_answer_with_the_code_and_the_settings_they_were_packed_with(
     assert first.origin == {"model_uri": address, "model_version": str(version)}
     assert second.origin == {"model_uri": f"models:/{two}"}
     assert first.model_id(client, "any") == one
+    assert f"llama3.1:8b by ollama, version {version}" in cast.menu([])
     assert first.room == 4096  # what a server of one's own is taken to have
     *pieces, completion = said(first)
     assert "".join(pieces) == "YOU SAID: HI"

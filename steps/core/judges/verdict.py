@@ -1,35 +1,37 @@
 """What a judge wrote, read as a verdict or as none: no guess is ever made."""
 
-import json
 from dataclasses import dataclass
 from typing import Any
 
 from llm_models.errors import shorten
+from llm_models.thinking import after_thinking, object_at
+from steps.core.judges.scale import YES_NO, Scale, Value
 from steps.core.text import parse_json
 
 MAX_RATIONALE = 1000  # characters
-_VALUES = {"yes": True, "no": False, True: True, False: False}
-_DECODER = json.JSONDecoder(strict=False)  # models write line breaks into strings
 
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    value: bool
+    value: Value
     rationale: str | None = None
 
 
-def read_verdict(reply: str, answer: str) -> Verdict | None:
+def read_verdict(reply: str, quoted: str, scale: Scale = YES_NO) -> Verdict | None:
     """The one verdict in a judge's reply; None where there is none, or several that differ.
 
-    Prose, fences and thinking around it do not matter. JSON that the judge quotes from the
-    answer it was to judge is no verdict.
+    Prose, fences and thinking around it do not matter. JSON that stands in `quoted`, the answer
+    that was to be judged, is no verdict.
     """
-    quoted = _objects(answer)
-    found = [item for item in _said(reply) if "result" in item and item not in quoted]
-    values = [_value(item["result"]) for item in found]
-    if len(set(values)) != 1 or values[0] is None:
+    known = _objects(quoted)
+    found = [item for item in _said(reply) if "result" in item and item not in known]
+    labels = [scale.label(item["result"]) for item in found]
+    if len(set(labels)) != 1 or labels[0] is None:
         return None
-    return Verdict(values[0], _rationale(found[0].get("rationale")))
+    reason = _rationale(found[0].get("rationale"))
+    if not scale.numeric and scale != YES_NO:  # a table of numbers shows no label
+        reason = f"{labels[0]}: {reason}" if reason else labels[0]
+    return Verdict(scale.score(labels[0]), reason)
 
 
 def _said(reply: str) -> list[dict[str, Any]]:
@@ -37,8 +39,7 @@ def _said(reply: str) -> list[dict[str, Any]]:
     try:
         whole, _ = parse_json(reply)
     except ValueError:
-        said = reply.rpartition("</think>")[2]
-        return [] if said.lstrip().startswith("<think>") else _objects(said)
+        return _objects(after_thinking(reply))
     return [whole] if isinstance(whole, dict) else []
 
 
@@ -47,18 +48,10 @@ def _objects(text: str) -> list[dict[str, Any]]:
     found = []
     at = text.find("{")
     while at >= 0:
-        try:
-            value, end = _DECODER.raw_decode(text, at)
-            found.append(value)
-        except (ValueError, RecursionError):
-            end = at + 1
+        value, end = object_at(text, at)
+        found += [value] if value is not None else []
         at = text.find("{", end)
     return found
-
-
-def _value(result: Any) -> bool | None:
-    plain = result.strip().lower() if isinstance(result, str) else result
-    return _VALUES.get(plain) if isinstance(plain, str | bool) else None
 
 
 def _rationale(text: Any) -> str | None:

@@ -1,37 +1,56 @@
 """The judges as MLflow's own objects, for mlflow.genai.evaluate and MLflow's UI."""
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from functools import wraps
+from statistics import median
 from typing import Any, Literal
 
-from steps.core.config import Judge
-from steps.core.judge_model import judge_provider
-from steps.core.judge_prompts import BuiltIn, Criterion
+from steps.core.judges.config import Judge
+from steps.core.judges.criteria import BUILT_IN
+from steps.core.judges.model import judge_provider
+from steps.core.judges.prompts import Criterion
 
 MAX_RETRIES = 1
 
 
-def mlflow_judges(judge: Judge, criteria: Iterable[Criterion]) -> list[Any]:
+def mlflow_judges(judges: Sequence[Judge], criteria: Iterable[Criterion]) -> list[Any]:
     """make_judge judges of our instructions, and MLflow's built-in ones as they are.
 
     They cannot abstain: a row without its expectations is judged all the same. The built-in ones
-    know no base URL, temperature or seed.
+    know no base URL, temperature or seed. A panel is an ensemble, which fails with any of its
+    judges and knows no tie.
     """
     _retry_less()
     _share_key()
-    return [_built_in(judge, c) if isinstance(c, BuiltIn) else _made(judge, c) for c in criteria]
+    if len(judges) == 1:
+        return [_judge(judges[0], criterion, criterion.name) for criterion in criteria]
+    return [_panel(judges, criterion) for criterion in criteria]
 
 
-def _made(judge: Judge, criterion: Criterion) -> Any:
+def _panel(judges: Sequence[Judge], criterion: Criterion) -> Any:
+    from mlflow.genai.scorers import make_scorer_ensemble
+
+    seats = [_judge(one, criterion, f"{criterion.name}_{i}") for i, one in enumerate(judges, 1)]
+    way = median if criterion.scale.numeric else "majority_vote"
+    return make_scorer_ensemble(name=criterion.name, scorers=seats, ensemble_fn=way)
+
+
+def _judge(judge: Judge, criterion: Criterion, name: str) -> Any:
+    built_in = criterion.name in BUILT_IN
+    return _built_in(judge, criterion, name) if built_in else _made(judge, criterion, name)
+
+
+def _made(judge: Judge, criterion: Criterion, name: str) -> Any:
     from mlflow.genai.judges import make_judge
 
     options = {"temperature": judge.temperature, "seed": judge.seed}
+    scale = criterion.scale
     made = make_judge(
-        name=criterion.name,
+        name=name,
         instructions=criterion.instructions,
         model=judge.model,
-        feedback_value_type=Literal["yes", "no"],
+        feedback_value_type=float if scale.numeric else Literal[*scale.labels],
         generate_rationale_first=True,
         inference_params={name: value for name, value in options.items() if value is not None},
         base_url=judge_provider(judge, {}).mlflow_judge_url(),
@@ -40,14 +59,14 @@ def _made(judge: Judge, criterion: Criterion) -> Any:
     return made
 
 
-def _built_in(judge: Judge, criterion: Criterion) -> Any:
+def _built_in(judge: Judge, criterion: Criterion, name: str) -> Any:
     from mlflow.genai import scorers
 
     own = {"guidelines": list(criterion.guidelines)} if criterion.guidelines else {}
-    name = criterion.name.removeprefix("mlflow.")
-    if name == "Guidelines" and not own:
-        name = "ExpectationsGuidelines"
-    return getattr(scorers, name)(name=criterion.name, model=judge.model, **own)
+    kind = criterion.name.removeprefix("mlflow.")
+    if kind == "Guidelines" and not own:
+        kind = "ExpectationsGuidelines"
+    return getattr(scorers, kind)(name=name, model=judge.model, **own)
 
 
 def _share_key() -> None:

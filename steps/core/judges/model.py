@@ -4,44 +4,32 @@ when the model is gone.
 
 import threading
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from llm_models.base import Provider
-from llm_models.errors import KINDS, InputError, scrub, shorten
+from llm_models.errors import KINDS, CallError, scrub, shorten
 from llm_models.schema import Completion, Message, ModelConfig, Request, Sampling
-from steps.core.config import Judge
+from steps.core.estimate import worst_of
 from steps.core.hashing import sha256_of
-from steps.core.judge_verdict import Verdict, read_verdict
+from steps.core.judges.config import FORMS, Judge
+from steps.core.judges.scale import YES_NO, Scale
+from steps.core.judges.verdict import Verdict, read_verdict
+from steps.core.limits import Budget, Room
 from steps.core.prices import Plain, load_table, price_of
 from steps.core.providers import provider_class
-from steps.core.scorers import Failure
+from steps.core.scorer import Failure
 
 GONE_AFTER = 5  # failures in a row for one of these reasons: the judge is gone for other rows too
 TRANSPORT = ("unreachable", "timeout", "busy", "overloaded", "rate_limited", "server_error")
-MAX_TOKENS = 4096  # of a reply, thinking included
-SCHEMA = {
-    "type": "object",
-    "properties": {  # the reason first, so that the result follows from it
-        "rationale": {"type": "string"},
-        "result": {"type": "string", "enum": ["yes", "no"]},
-    },
-    "required": ["rationale", "result"],
-    "additionalProperties": False,
-}
-OPTIONS: dict[str, Any] = {  # a provider gets those it knows
-    "format": SCHEMA,
-    "response_schema": SCHEMA,
+OPTIONS: dict[str, Any] = {  # under the config's own; a provider gets those it knows
     "num_ctx": 8192,
     # A judge that may not read an unsafe answer cannot call it unsafe.
     "safety_settings": dict.fromkeys(
         ("harassment", "hate_speech", "sexually_explicit", "dangerous_content"), "none"
     ),
 }
-REPAIR = (
-    "That was not the JSON object that was asked for. Give your verdict again, as exactly "
-    '{"rationale": "...", "result": "yes"} or {"rationale": "...", "result": "no"}.'
-)
+REPAIR = "That was not the JSON object that was asked for. Give your verdict again, as exactly "
 
 
 @dataclass
@@ -64,55 +52,70 @@ class Spent:
             self.output_tokens = _sum(_sum(self.output_tokens, usage.output_tokens), thought)
 
 
-def judge_provider(judge: Judge, own_prices: Mapping[str, Plain]) -> Provider:
+def judge_provider(
+    judge: Judge, own_prices: Mapping[str, Plain], scale: Scale = YES_NO
+) -> Provider:
     """The judge's model, held to the form of a verdict. Raises InputError where it cannot be."""
     name, _, model = judge.model.partition(":/")
     kind = provider_class(name)
-    options = {key: value for key, value in OPTIONS.items() if key in kind.Options.model_fields}
-    if not options.keys() & {"format", "response_schema"}:
-        raise InputError(f"judge.model: {name} cannot be held to a JSON schema, as a judge must be")
+    wanted = OPTIONS | judge.options | dict.fromkeys(FORMS, scale.schema())
     config = ModelConfig(
         candidate="judge",
         provider=name,
         model=model,
-        sampling=Sampling(temperature=judge.temperature, seed=judge.seed, max_tokens=MAX_TOKENS),
+        sampling=Sampling(
+            temperature=judge.temperature, seed=judge.seed, max_tokens=judge.max_tokens
+        ),
         timeout_s=judge.timeout_s,
         deadline_s=judge.timeout_s,  # a judge that did not finish in time is not asked again
-        options=options,
-        price=price_of(name, model, kind.local, own_prices, load_table()),
+        options={key: value for key, value in wanted.items() if key in kind.Options.model_fields},
         base_url=judge.base_url,
     )
-    return kind(config)
+    price = price_of(name, model, kind.runs_locally(config), own_prices, load_table())
+    return kind(replace(config, price=price))
 
 
 class JudgeModel:
-    """Safe to share between threads. Raises CallError when the model cannot be used."""
+    """Safe to share between threads. Raises CallError when the model cannot be used, and
+    InputError where a budget has a cap and the model no price.
+    """
 
-    def __init__(self, judge: Judge, own_prices: Mapping[str, Plain]) -> None:
-        self._provider = judge_provider(judge, own_prices)
-        self.hash = _hash(self._provider)
+    def __init__(self, judge: Judge, own_prices: Mapping[str, Plain], budget: Budget) -> None:
+        self._judge, self._prices, self._budget = judge, own_prices, budget
+        provider = judge_provider(judge, own_prices)
+        if budget.most is not None:
+            worst_of(provider.config, Request(()))
+        self.hash = _hash(provider)
         self.spent = Spent()
+        self._providers = {YES_NO: provider}
         self._lock = threading.Lock()
         self._alike: tuple[str | None, int] = (None, 0)  # how often the last reason came in a row
         self._gone: str | None = None
 
-    def ask(self, system: str | None, user: str, answer: str) -> tuple[Verdict | Failure, Spent]:
-        """The verdict on `answer`, or why there is none; and what it took."""
+    def ask(
+        self, system: str | None, user: str, quoted: str, scale: Scale = YES_NO
+    ) -> tuple[Verdict | Failure, Spent]:
+        """The verdict, or why there is none, and what it took; `quoted` is what is judged."""
         spent, turns, reply = Spent(), [Message(role="user", content=user)], ""
         for _ in range(2):
-            said = self._call(tuple(turns), system, spent)
+            said = self._call(tuple(turns), system, scale, spent)
             if isinstance(said, Failure):
                 return said, spent
-            reply, verdict = said, read_verdict(said, answer)
+            reply, verdict = said, read_verdict(said, quoted, scale)
             if verdict is not None:
                 return verdict, spent
-            turns += [Message(role="assistant", content=said), Message(role="user", content=REPAIR)]
+            again = f"{REPAIR}{scale.form()}."
+            turns += [Message(role="assistant", content=said), Message(role="user", content=again)]
         return Failure(f"no verdict, though asked twice: {shorten(scrub(reply), 120)}"), spent
 
-    def _call(self, turns: tuple[Message, ...], system: str | None, spent: Spent) -> str | Failure:
-        if self._gone:
-            return Failure(self._gone)
-        completion = self._provider.complete(Request(turns, system, self._provider.config.sampling))
+    def _call(
+        self, turns: tuple[Message, ...], system: str | None, scale: Scale, spent: Spent
+    ) -> str | Failure:
+        provider = self._provider(scale)
+        request = Request(turns, system, provider.config.sampling)
+        completion = None if self._gone else self._within_budget(provider, request)
+        if completion is None:
+            return Failure(self._gone or f"max_cost ({self._budget.most:g} USD) leaves no room")
         spent.add(completion)
         with self._lock:
             self.spent.add(completion)
@@ -121,6 +124,29 @@ class JudgeModel:
             said = [text for text in (completion.error, completion.hint) if text]
             return Failure("; ".join(said))
         return completion.text
+
+    def _provider(self, scale: Scale) -> Provider:
+        with self._lock:
+            if scale not in self._providers:
+                self._providers[scale] = judge_provider(self._judge, self._prices, scale)
+            return self._providers[scale]
+
+    def _within_budget(self, provider: Provider, request: Request) -> Completion | None:
+        """None where the call could cross the cap; another try that could is not made."""
+        if self._budget.most is None:
+            return provider.complete(request)
+        worst = worst_of(provider.config, request)
+        if not self._budget.reserve(worst, wait=True):
+            return None
+        room = Room(self._budget, worst)
+
+        def observe(failure: CallError | None, began: float, cost: float | None) -> None:
+            if not room.paid(cost, again=failure is not None and failure.retry):
+                provider.stopped.set()
+
+        completion = provider.complete(request, observe)
+        room.close()
+        return completion
 
     def _watch(self, completion: Completion) -> None:
         kind = completion.error_kind
@@ -134,7 +160,8 @@ class JudgeModel:
         elif self._alike[1] == GONE_AFTER:
             self._gone = f"the judge failed {GONE_AFTER} times in a row: {completion.error}"
         if self._gone:
-            self._provider.stopped.set()  # nor does any call in flight wait for another try
+            for provider in self._providers.values():
+                provider.stopped.set()  # nor does any call in flight wait for another try
 
 
 def _hash(provider: Provider) -> str:

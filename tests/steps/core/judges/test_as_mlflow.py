@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from steps.core import environment
-from steps.core.config import Judge
-from steps.core.judge_mlflow import mlflow_judges
-from steps.core.judge_prompts import BUILT_IN, criteria
+from steps.core.judges.as_mlflow import mlflow_judges
+from steps.core.judges.config import Judge
+from steps.core.judges.criteria import BUILT_IN, criteria
 from tests.servers import openai
 from tests.servers.gemini import KEY, GeminiServer
 from tests.servers.ollama import MODEL, OllamaServer, Reply
@@ -41,7 +41,7 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[OllamaServer]:
 
 def judges(*scorers: str, **fields: Any) -> list[Any]:
     judge = Judge(**({"model": f"ollama:/{MODEL}", "scorers": scorers} | fields))
-    return mlflow_judges(judge, criteria(judge.scorers, judge.guidelines))
+    return mlflow_judges([judge], criteria(judge))
 
 
 def test_a_judge_follows_ollama_host_without_chance(server: OllamaServer) -> None:
@@ -94,11 +94,17 @@ def test_an_openai_judge_asks_the_same_server(monkeypatch: pytest.MonkeyPatch, w
 def test_the_built_in_judges_are_mlflows_own() -> None:
     from mlflow.genai import scorers
 
-    kinds = (scorers.Correctness, scorers.Safety, scorers.Guidelines, scorers.RelevanceToQuery)
     made = judges(*BUILT_IN, guidelines=("Be kind.",))
     assert [judge.name for judge in made] == list(BUILT_IN)
-    assert tuple(map(type, made)) == kinds
+    assert [f"mlflow.{type(judge).__name__}" for judge in made] == list(BUILT_IN)
     assert isinstance(judges("mlflow.Guidelines")[0], scorers.ExpectationsGuidelines)
+
+
+def test_a_judge_of_ones_own_gives_numbers(server: OllamaServer) -> None:
+    own = {"name": "polite", "instructions": "How polite is {{ outputs }}?", "values": [1, 2, 3]}
+    server.judge = lambda messages: json.dumps({"rationale": "Kind.", "result": 3})
+    (made,) = judges(own=(own,))
+    assert (made.name, made(**ROW).value) == ("polite", 3)
 
 
 def test_the_judges_work_in_mlflows_own_evaluation(
