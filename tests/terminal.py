@@ -67,19 +67,20 @@ class Terminal:
         """All that was written, without escape sequences, also one that is not whole yet."""
         return _ESCAPE.sub("", self.raw).replace("\r", "")
 
-    def expect(self, text: str, seconds: int = 60) -> str:
+    def expect(self, text: str, seconds: float = 60) -> str:
         """Read until `text` is written; what came between the last such text and this one."""
-        until = time.monotonic() + seconds
-        while (found := self.shown.find(text, self._passed)) < 0:
-            assert self._more(until - time.monotonic()), f"no {text!r} in:\n{self.shown}"
+        assert self.hears(text, seconds), f"no {text!r} in:\n{self.shown}"
+        found = self.shown.index(text, self._passed)
         before, self._passed = self.shown[self._passed : found], found + len(text)
         return before
 
-    def heard(self, text: str) -> bool:
-        """Whether `text` is written, as far as that can be told without waiting."""
-        while self._more(0):
-            pass
-        return text in self.shown[self._passed :]
+    def hears(self, text: str, seconds: float) -> bool:
+        """Whether `text` is written within that time."""
+        until = time.monotonic() + seconds
+        while self.shown.find(text, self._passed) < 0:
+            if not self._more(until - time.monotonic()):
+                return False
+        return True
 
     def wait(self, seconds: int = 60) -> int:
         """Read to the end; the exit code."""

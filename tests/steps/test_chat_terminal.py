@@ -3,7 +3,7 @@
 import math
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -70,8 +70,7 @@ def test_a_session_from_the_menu_to_its_end(lab: ChatLab, server: OllamaServer) 
         never.set()
 
         terminal.expect("> ")
-        terminal.type(CONTROL_C)
-        terminal.expect("(Ctrl-D or /quit ends the session)")
+        insist(terminal, lambda: terminal.type(CONTROL_C), "(Ctrl-D or /quit ends the session)\n")
         ask(terminal, "third")
         terminal.expect("You said: third")
         terminal.expect("> ")
@@ -92,6 +91,15 @@ def test_a_session_from_the_menu_to_its_end(lab: ChatLab, server: OllamaServer) 
         "error": "stopped by the user",
         "partial": "Cut here",
     }
+
+
+def insist(terminal: Terminal, signal_it: Callable[[], None], heard: str) -> None:
+    """Signal until it is heard: readline misses a signal that comes as it begins to wait."""
+    for _ in range(10):
+        signal_it()
+        if terminal.hears(heard, seconds=5):
+            return
+    terminal.expect(heard)
 
 
 def meeting(server: OllamaServer) -> None:
@@ -210,9 +218,6 @@ def test_a_sighup_at_the_prompt_closes_the_run(lab: ChatLab) -> None:
         ask(terminal, "asked")
         terminal.expect("You said: asked")
         terminal.expect("> ")
-        pause = threading.Event()
-        while not terminal.heard("1 answered"):  # readline misses one that comes as it begins
-            terminal.process.send_signal(signal.SIGHUP)
-            pause.wait(0.2)
+        insist(terminal, lambda: terminal.process.send_signal(signal.SIGHUP), "1 answered")
         assert terminal.wait() == 128 + signal.SIGHUP
     assert lab.runs()[0].info.status == "KILLED"
