@@ -1,6 +1,5 @@
 """A comparison for a terminal, and as Markdown that fits the comment of a pull request."""
 
-import re
 from collections.abc import Mapping, Sequence
 from html import escape
 from itertools import accumulate
@@ -9,6 +8,7 @@ from steps.core.comparison import Comparison
 from steps.core.comparison_tables import brief_tables
 from steps.core.differences import Difference
 from steps.core.flips import Flip, cut
+from steps.core.harmless import harmless
 from steps.core.leaderboard import UNKNOWN, Board
 from steps.core.tabular import markdown_table, plain_table, safe
 
@@ -17,7 +17,6 @@ MAX_ROWS = 60  # of a table in Markdown
 MAX_QUOTE = 400  # characters of a prompt or an answer
 MAX_QUOTED = 40_000  # of all flips, escaped; a comment on GitHub may have 65,536
 HEADERS = ("scorer", "model", "difference", "win / tie / loss", "p", "rows", "verdict")
-_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
 
 
 def text(comparison: Comparison, board: Board) -> str:
@@ -120,9 +119,7 @@ def _quotes(flips: Sequence[Flip]) -> list[str]:
 def _quote(flip: Flip) -> str:
     head = f"{flip.turn} by {flip.scorer}: {flip.candidate} on {flip.id}, repeat {flip.repeat}"
     parts = {"asked": flip.prompt, "baseline": flip.baseline_answer, flip.candidate: flip.answer}
-    quotes = "\n".join(f"{escape(name)}: {_harmless(part)}" for name, part in parts.items())
+    quotes = "\n".join(
+        f"{escape(name)}: {escape(harmless(cut(part, MAX_QUOTE)))}" for name, part in parts.items()
+    )
     return f'**{safe(head)}**\n\n<pre dir="auto">{quotes}</pre>\n'
-
-
-def _harmless(quote: str) -> str:
-    return escape(_CONTROL.sub("\N{REPLACEMENT CHARACTER}", cut(quote, MAX_QUOTE)))

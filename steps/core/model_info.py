@@ -14,14 +14,14 @@ from mlflow.entities import Run
 from mlflow.entities.model_registry import ModelVersion, RegisteredModel
 from mlflow.exceptions import MlflowException
 
-from llm_models.errors import InputError, scrub, shorten
-from steps.core.config import CHOICES, Config, choose
+from llm_models.errors import scrub, shorten
+from steps.core import ledger
+from steps.core.config import ALIASES, CHOICES, Config, choose
 from steps.core.registry import Evidence
 from steps.core.tables import JSON
 
 SHOWN_FIRST = ("production", "staging")  # whose version is told in full, else the newest
 LAST = 20  # prompts and answers
-LEDGER = "promotion."  # how the tags begin that tell of moves
 # Beside those below U+0020: what a terminal obeys, what turns text round, and halves of pairs.
 HIDDEN = "\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff"
 Info = dict[str, Any]
@@ -70,7 +70,7 @@ def about(client: MlflowClient, model: RegisteredModel, min_coverage: float) -> 
         "name": model.name,
         "description": model.description,
         "aliases": aliases,
-        "history": _moves(model),
+        "history": _moves(client, model.name),
         "shown_version": shown and shown["version"],
         "last_prompts_and_answers": _last_answers(client, shown["run_id"]) if shown else None,
         "versions": versions,
@@ -118,16 +118,11 @@ def _run(client: MlflowClient, run_id: str | None) -> Run | None:
         raise
 
 
-def _moves(model: RegisteredModel) -> list[Info]:
-    """Who had an alias when and why, oldest first. Raises InputError for a tag of another form."""
-    told = []
-    for key in sorted(key for key in model.tags if key.startswith(LEDGER)):
-        try:
-            move = {"alias": key.split(".")[1], **json.loads(model.tags[key])}
-            told.append((move["when"], move))
-        except (ValueError, TypeError, KeyError) as error:
-            raise InputError(f"{model.name}: its tag '{key}' tells of no move: {error}") from None
-    return [move for _, move in sorted(told, key=lambda one: str(one[0]))]
+def _moves(client: MlflowClient, name: str) -> list[Info]:
+    """Who had an alias when and why, oldest first. Raises LedgerError for what is no entry."""
+    ledgers = [ledger.read(client, name, alias) for alias in ALIASES]
+    told = [{"alias": one.alias, **move.plain()} for one in ledgers for move in one.moves]
+    return sorted(told, key=lambda move: str(move["when"]))
 
 
 def _last_answers(client: MlflowClient, run_id: str | None) -> Info:

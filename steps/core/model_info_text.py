@@ -4,7 +4,6 @@ Much of it was written by models and by people: none of that is read as markup, 
 character of it reaches the terminal.
 """
 
-import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -15,13 +14,12 @@ from rich.table import Table
 
 from steps.core.coverage import lacking, told
 from steps.core.flips import cut
+from steps.core.harmless import harmless
 from steps.core.leaderboard import UNKNOWN
-from steps.core.model_info import HIDDEN
 
 SHOWN = 5  # prompts and answers; the JSON file has more
 MAX_TEXT = 200  # characters of a prompt, an answer or a parameter
 NARROW = 20  # characters of a cell that stays on one line
-_CONTROL = re.compile(f"[\x00-\x1f{HIDDEN}]")
 Info = Mapping[str, Any]
 Row = Sequence[object]
 
@@ -35,9 +33,9 @@ def show(info: Info, rank_by: str) -> None:
 
 
 def printable(text: object) -> str:
-    """One line; what a terminal would obey, or turn round, becomes U+FFFD, and None a dash."""
+    """One line, harmless to a terminal; None is a dash."""
     line = UNKNOWN if text is None else cut(" ".join(str(text).split()), MAX_TEXT)
-    return _CONTROL.sub("\N{REPLACEMENT CHARACTER}", line)
+    return harmless(line)
 
 
 def _parts(info: Info, rank_by: str) -> Iterator[RenderableType]:

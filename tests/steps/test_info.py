@@ -11,6 +11,7 @@ from click.testing import Result
 from mlflow import MlflowClient
 from mlflow.entities import Run
 
+from steps.core.ledger import Move
 from steps.core.model_info_text import printable
 from steps.evaluate import main as evaluate
 from steps.info import main as info
@@ -140,9 +141,8 @@ def test_hostile_text_is_harmless_on_the_terminal_and_in_the_file(
     assert "café" in written
 
 
-def _move(reason: str, **fields: Any) -> str:
-    least = {"action": "promote", "from": None, "to": 1, "when": "2026-01-02T03:04:05+00:00"}
-    return json.dumps(least | {"who": "ana", "verdict": "pass", "reason": reason} | fields)
+def _move(reason: str, at: str = "2026-01-02T03:04:05+00:00") -> str:
+    return Move("promote", None, 1, at, "ana", reason, None, {"verdict": "pass"}).text()
 
 
 @pytest.mark.usefixtures("versions")
@@ -150,9 +150,9 @@ def test_moves_of_aliases_are_told_in_their_order(
     client: MlflowClient, config: Path, registered_name: str, output: Path
 ) -> None:
     moves = {
-        "production.000001": _move("third", when="2026-01-04T00:00:00+00:00"),
-        "staging.000001": _move("first", when="2026-01-02T00:00:00+00:00"),
-        "staging.000002": _move("second", when="2026-01-03T00:00:00+00:00"),
+        "production.000001": _move("third", at="2026-01-04T00:00:00+00:00"),
+        "staging.000001": _move("first", at="2026-01-02T00:00:00+00:00"),
+        "staging.000002": _move("second", at="2026-01-03T00:00:00+00:00"),
     }
     for key, text in moves.items():
         client.set_registered_model_tag(registered_name, f"promotion.{key}", text)
@@ -172,7 +172,7 @@ def test_a_tag_that_tells_of_no_move_is_named(
     client.set_registered_model_tag(registered_name, "promotion.staging.000001", "by hand")
     done = shown(config, output)
     assert done.exit_code == 1
-    assert "its tag 'promotion.staging.000001' tells of no move" in done.output
+    assert "the tag promotion.staging.000001 is no entry of the ledger" in done.output
 
 
 @pytest.mark.usefixtures("versions")
@@ -269,7 +269,7 @@ def test_a_row_without_an_answer_tells_its_status(
     [
         (None, "–"),
         ("a\r\nb\tc", "a b c"),
-        ("\x1b[2J", "\ufffd[2J"),
+        ("\x1b[2J", "␛[2J"),
         ("\x9b2J", "\ufffd2J"),
         ("\ud83d", "\ufffd"),
         ("x" * 999, "x" * 199 + "…"),

@@ -9,6 +9,7 @@ import click
 
 from steps.core.chat.terminal import is_interactive
 from steps.core.chat.turn import Turn
+from steps.core.harmless import harmless
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -18,17 +19,6 @@ if TYPE_CHECKING:
 COLUMN = 36  # characters, the least a column of an answer should have
 FRAME = 5  # lines of a table that are no text, and the one below it
 SIDES = 4  # characters of a column that are no text
-# What a terminal would obey becomes what it can show; what reorders text becomes U+FFFD.
-_CONTROLS: dict[int, int | str | None] = {code: 0x2400 + code for code in range(32)}
-_CONTROLS |= {0x7F: "␡", ord("\r"): None, ord("\u2028"): "\n", ord("\u2029"): "\n"}
-_CONTROLS |= dict.fromkeys([*range(0x80, 0xA0), *range(0xD800, 0xE000)], 0xFFFD)
-_CONTROLS |= dict.fromkeys([*range(0x202A, 0x202F), *range(0x2066, 0x206A)], 0xFFFD)
-del _CONTROLS[ord("\n")], _CONTROLS[ord("\t")]
-
-
-def harmless(text: str) -> str:
-    """`text` without what moves a cursor, colours, reorders or types for the user."""
-    return text.translate(_CONTROLS)
 
 
 def note(text: str, **style: Any) -> None:

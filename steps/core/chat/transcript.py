@@ -5,8 +5,8 @@ from datetime import datetime
 from pathlib import Path
 
 from llm_models.errors import InputError
-from steps.core.chat.screen import harmless
 from steps.core.chat.turn import Reply
+from steps.core.harmless import harmless
 
 
 def save(replies: Sequence[Reply], file: str = "") -> Path:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from steps.core.chat.screen import harmless
+from steps.core.harmless import harmless
 
 
 @pytest.mark.parametrize(
