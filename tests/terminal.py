@@ -17,8 +17,10 @@ from typing import Self
 
 CONTROL_C, CONTROL_D, CONTROL_Z = "\x03", "\x04", "\x1a"
 _ESCAPE = re.compile(r"\x1b(\[[0-9;?]*[@-~]|[()][0-9A-B]|[=>])|\x1b[^@-Z\\^-~]*$")
-# The process leads a session whose terminal this is, as a shell's does.
-_LEAD = "import fcntl, os, sys, termios; os.setsid(); fcntl.ioctl(0, termios.TIOCSCTTY, 0); "
+# The process leads a session whose terminal this is, as a shell's does; what runs in the
+# background has Ctrl-C ignored, and what it starts would inherit that.
+_LEAD = "import fcntl, os, signal, sys, termios; os.setsid(); "
+_LEAD += "fcntl.ioctl(0, termios.TIOCSCTTY, 0); signal.signal(signal.SIGINT, signal.SIG_DFL); "
 _LEAD += "os.execvp(sys.argv[1], sys.argv[1:])"
 
 

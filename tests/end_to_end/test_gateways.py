@@ -11,6 +11,7 @@ from llm_models import base
 from llm_models.errors import CallError
 from llm_models.openai import OpenAI
 from llm_models.schema import ModelConfig, Request, Sampling, Usage
+from tests.end_to_end.conftest import ollama_that_knows
 from tests.end_to_end.gateways import LITELLM, MASTER_KEY, litellm, mlflow_gateway
 from tests.end_to_end.lab import Lab
 from tests.servers import openai
@@ -67,6 +68,12 @@ class Gateway:
         with pytest.raises(CallError) as caught:
             list(self.model().chunks(HELLO, stream=stream))
         return caught.value
+
+
+@pytest.fixture(scope="module")
+def ollama() -> Iterator[OllamaServer]:
+    with ollama_that_knows() as server:
+        yield server
 
 
 @pytest.fixture(scope="module")

@@ -30,6 +30,13 @@ candidates:
 """
 
 
+# Tests that run in the background have Ctrl-C ignored, and what they start would inherit that.
+HEED_CTRL_C = (
+    "import os, signal, sys; signal.signal(signal.SIGINT, signal.SIG_DFL); "
+    "os.execvp(sys.argv[1], sys.argv[1:])"
+)
+
+
 class SlowServer(OllamaServer):
     """Answers ANSWERED questions; the others wait until it is `released`."""
 
@@ -62,8 +69,9 @@ class Place:
     def cut_short(self, by: signal.Signals) -> tuple[int, str]:
         """Start an evaluation, signal it once its run is open and all that is quick is kept."""
         config = str(self.lab.folder / "config.yaml")
+        command = [sys.executable, "-m", "steps.evaluate", "--config", config, *COMMAND]
         process = subprocess.Popen(
-            [sys.executable, "-m", "steps.evaluate", "--config", config, *COMMAND],
+            [sys.executable, "-c", HEED_CTRL_C, *command],
             cwd=ROOT,
             env=self.lab.environment(),
             stdin=subprocess.DEVNULL,

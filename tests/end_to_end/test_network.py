@@ -1,17 +1,24 @@
 """Nothing is reached but the configured providers: all else is refused, and would be noted."""
 
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
 
-from tests.end_to_end.conftest import lab_in
+from tests.end_to_end.conftest import lab_in, ollama_that_knows
 from tests.end_to_end.lab import Lab, post
 from tests.servers.gemini import GeminiServer
 from tests.servers.ollama import OllamaServer
 
 FENCE = Path(__file__).parent / "fence"
+
+
+@pytest.fixture(scope="module")
+def ollama() -> Iterator[OllamaServer]:
+    with ollama_that_knows() as server:
+        yield server
 
 
 @pytest.fixture(scope="module")

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.end_to_end.conftest import lab_in
+from tests.end_to_end.conftest import lab_in, ollama_that_knows
 from tests.end_to_end.lab import Lab, free_port, wait_until_up
 from tests.servers.gemini import GeminiServer
 from tests.servers.ollama import OllamaServer
@@ -20,6 +20,12 @@ from tests.servers.postgresql import postgresql, programs
 PASSWORD = secrets.token_urlsafe(12)
 ACCOUNT = {"MLFLOW_TRACKING_USERNAME": "lab", "MLFLOW_TRACKING_PASSWORD": PASSWORD}
 NEEDS_POSTGRESQL = pytest.mark.skipif(programs() is None, reason="PostgreSQL is not installed")
+
+
+@pytest.fixture(scope="module")
+def ollama() -> Iterator[OllamaServer]:
+    with ollama_that_knows() as server:
+        yield server
 
 
 @contextmanager

@@ -126,7 +126,7 @@ def test_a_candidate_that_cannot_be_asked_is_told_with_the_remedy(
 def test_a_step_that_needs_an_evaluation_says_which_command_makes_one(
     server: OllamaServer, client: MlflowClient, experiment: str, config: Path, step: str
 ) -> None:
-    assert "`mlflow run . -e evaluate`" in refused(server, step, config)
+    assert "`mlflow run . -e evaluate`" in refused(server, step, config, models="one")
     (run,) = client.search_runs([experiment])
     assert (run.data.tags["step"], run.info.status) == (step, "FAILED")
 

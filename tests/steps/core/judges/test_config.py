@@ -12,7 +12,7 @@ OWN_JUDGE = GOOD + "judge:\n  model: ollama:/m\n  own:\n    - name: a\n"
 
 def test_the_judges_that_the_shipped_config_only_suggests_are_good_ones(tmp_path):
     text = (ROOT / "config.yaml").read_text("utf-8")
-    begin, end = text.index("judge: # null"), text.index("# A metric that was not")
+    begin, end = text.index("judge: # null"), text.index("# What it takes to be given")
     alone, panel = text[begin:end].split("# A panel is a list")
     own = re.sub("(?m)^  # ", "  ", alone)
     (judge,) = load(write(tmp_path, GOOD + own)).judge
