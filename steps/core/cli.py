@@ -135,7 +135,9 @@ def _guarded(function: Callable[..., Any]) -> Callable[..., Any]:
             click.echo(f"\nInterrupted. Everything answered is kept; go on with:\n  {again()}")
             sys.exit(INTERRUPTED)
         except Exception as error:
-            if type(error).__module__.startswith("mlflow."):  # imported late: see pipeline.py
+            if type(error).__module__.startswith(
+                ("mlflow.", "sqlalchemy.")
+            ):  # imported late: see pipeline.py
                 raise click.ClickException(f"MLflow: {scrub(str(error))}") from error
             raise
         if isinstance(code, Verdict):

@@ -13,7 +13,7 @@ import pytest
 from mlflow import MlflowClient
 
 from tests.servers.ollama import OllamaServer
-from tests.steps.conftest import ConfigWriter, invoke
+from tests.steps.conftest import ConfigWriter, invoke, pointing_at
 
 ROOT = Path(__file__).parents[2]
 ASKING = ("run_prompts", "evaluate", "main")
@@ -150,3 +150,15 @@ def test_as_a_process_it_exits_with_1_and_one_line_and_makes_no_store(
     assert done.stdout == ""
     assert not store.exists()
     assert server.requests == []
+
+
+def test_a_store_that_is_no_database_is_told_in_a_sentence(
+    write_config: ConfigWriter, tmp_path: Path
+) -> None:
+    store = tmp_path / "notes.db"
+    store.write_text("Some notes, and nothing that a database would begin with.")
+    with pointing_at(f"sqlite:///{store}"):
+        done = invoke(command("history"), write_config({}))
+    assert done.exit_code == 1
+    assert "Error: MLflow: (sqlite3.DatabaseError) file is not a database" in done.output
+    assert store.read_text().startswith("Some notes")
