@@ -8,7 +8,7 @@ import random
 import threading
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import replace
 from typing import Any, ClassVar
 
@@ -124,9 +124,9 @@ class Provider(ABC):
             if wait is None or self._pauses_in_vain(wait):
                 break
         retry_s = elapsed - (outcome.latency_s or 0.0) if attempt > 1 else 0.0
-        return replace(outcome, attempts=attempt, retry_s=retry_s, cost_usd=spent)
+        return _noted(replace(outcome, attempts=attempt, retry_s=retry_s, cost_usd=spent))
 
-    def stream(self, request: Request) -> Iterator[str | Completion]:
+    def stream(self, request: Request) -> Generator[str | Completion, None, None]:
         """Yield pieces of text as they arrive, then the Completion. No retry, never raises."""
         answer = Answer(self)
         try:
@@ -134,9 +134,9 @@ class Provider(ABC):
                 answer.add(chunk)
                 if chunk.text:
                     yield chunk.text
-            yield answer.completion()
+            yield _noted(answer.completion())
         except Exception as error:
-            yield answer.failure(_as_call_error(error))
+            yield _noted(answer.failure(_as_call_error(error)))
 
     def _attempt(self, request: Request) -> tuple[Completion, CallError | None]:
         answer = Answer(self)
@@ -169,6 +169,14 @@ class Provider(ABC):
         caller = CALLER.get()
         ended = caller.left if caller else self.stopped
         return ended.wait(seconds) or self.stopped.is_set()
+
+
+def _noted(completion: Completion) -> Completion:
+    """Also told to who waits for it over HTTP."""
+    caller = CALLER.get()
+    if caller:
+        caller.completions.append(completion)
+    return completion
 
 
 def _as_call_error(error: Exception) -> CallError:
