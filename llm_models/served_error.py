@@ -25,9 +25,9 @@ class ServedError(MlflowException):
     """One failed call or bad payload.
 
     `told` is for HTTP clients, by default what the kind tells; `text` for the process that asks
-    itself. `retry_after` is in seconds; `parameter` is what of a request is wrong, if told. The scoring server would put the whole payload before the
-    message and a stack trace behind it; a message that cannot be assigned and its own JSON keep
-    both out of the answer.
+    itself. `retry_after` is in seconds; `parameter` names what of a request is wrong. The scoring
+    server would put the whole payload before the message and a stack trace behind it; a message
+    that cannot be assigned and its own JSON keep both out of the answer.
     """
 
     def __init__(

@@ -39,7 +39,12 @@ def open_desk() -> Any:
     """
     from llm_models.desk import Desk
 
-    return Desk(Limits.from_environment(), float(os.environ.get(TIMEOUT, "60")))
+    return Desk(Limits.from_environment(), request_timeout())
+
+
+def request_timeout() -> float:
+    """Seconds for one answer."""
+    return float(os.environ.get(TIMEOUT, "60"))
 
 
 def stand_before_server(ask: Any) -> None:
