@@ -35,6 +35,7 @@ class Provider(ABC):
 
     supplier: ClassVar[str]
     Options: ClassVar[type[BaseModel]] = NoOptions  # the provider's own options, strict
+    samples: ClassVar[bool] = True  # False: the same question has one answer, whatever the seed
     local: ClassVar[bool] = False  # runs on machines of one's own: free unless priced
     requirements: ClassVar[tuple[str, ...]] = ()  # packages, by their names in requirements.txt
     window_option: ClassVar[str | None] = None  # the option that sets the context window

@@ -8,8 +8,7 @@ import socket
 import subprocess
 import sys
 import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -19,7 +18,7 @@ import openai
 import pytest
 from openai import OpenAI
 
-from tests.end_to_end.lab import ROOT, Lab, free_port, wait_until_up
+from tests.end_to_end.lab import ROOT, Lab, free_port, until, wait_until_up
 from tests.servers.ollama import MODEL, OllamaServer, Reply, delta, ending
 
 NAME = "llm_ollama_chat"
@@ -76,11 +75,6 @@ class Served:
 
     def answered(self, status: int = 200) -> float:
         return self.figure(f'llmflowlab_requests_total{{route="{CHAT}",status="{status}"}}')
-
-
-def until(reached: Callable[[], bool]) -> bool:
-    end = time.monotonic() + 30
-    return any(reached() for _ in iter(lambda: time.monotonic() < end, False))
 
 
 @pytest.fixture(scope="module")
