@@ -37,6 +37,10 @@ import sys, mlflow
 from mlflow.artifacts import download_artifacts
 print(download_artifacts(sys.argv[1]))
 """
+LOGGED_IN = f"""
+import mlflow
+print(mlflow.MlflowClient().get_model_version("{NAME}", "1").run_id)
+"""
 TOKEN = "a-token-that-is-long-enough"
 PRIVATE = "words that are private"
 ASKED: Any = [{"role": "user", "content": "say yes"}]
@@ -388,16 +392,18 @@ def test_two_processes_behind_a_token_count_together(lab: Lab, served: Served) -
 
 
 def test_a_sigterm_lets_answers_under_way_finish(lab: Lab, served: Served) -> None:
+    """Of a model of a run, which has the candidate's name."""
     port, log = free_port(), lab.folder / "ended.log"
+    run = lab.run(sys.executable, "-c", LOGGED_IN).stdout.strip()
     command = [sys.executable, "-m", "steps.serve", "--port", str(port)]
-    command += ["--model", f"models:/{NAME}/1"]
+    command += ["--model", f"runs:/{run}/llama"]
     with log.open("w") as out:
         process = subprocess.Popen(command, cwd=ROOT, env=lab.environment(), stdout=out, stderr=out)
     served = Served(f"http://127.0.0.1:{port}", served.ollama)
     wait_until_up(f"{served.address}/health", process, log)
     rest = threading.Event()
     served.ollama.fault(Reply(chunks=[delta("one"), rest, ending(" last")]))
-    chunks = served.client().chat.completions.create(model=NAME, messages=ASKED, stream=True)
+    chunks = served.client().chat.completions.create(model="llama", messages=ASKED, stream=True)
     texts = (chunk.choices[0].delta.content for chunk in chunks)
     assert next(text for text in texts if text) == "one"
     process.send_signal(signal.SIGTERM)

@@ -52,7 +52,8 @@ def main() -> None:
             os.environ["PROMETHEUS_MULTIPROC_DIR"] = stack.enter_context(folder)
         app = _loaded(given.address)
         url = _url(listener)
-        print(f"Serving {given.address} at {url} (OpenAI's base_url: {url}/v1)", flush=True)
+        known = json.loads(os.environ[SERVED])["pinned"]
+        print(f"Serving {known} at {url} (OpenAI's base_url: {url}/v1)", flush=True)
         _run(app, given.workers, listener)
 
 
