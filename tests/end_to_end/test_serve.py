@@ -92,7 +92,14 @@ def lab(tmp_path_factory: pytest.TempPathFactory, ollama: OllamaServer) -> Lab:
     """With a registered model, whose packed code says PACKED where the project's does not."""
     folder = tmp_path_factory.mktemp("serve")
     (folder / "config.yaml").write_text(CONFIG)
-    lab = Lab(folder, {"OLLAMA_HOST": ollama.url, "MLFLOW_SCORING_SERVER_REQUEST_TIMEOUT": "3"})
+    lab = Lab(
+        folder,
+        {
+            "OLLAMA_HOST": ollama.url,
+            "MLFLOW_SCORING_SERVER_REQUEST_TIMEOUT": "3",
+            "LLMFLOWLAB_MAX_BODY_BYTES": "10000",
+        },
+    )
     logged = lab.step("log_models")
     assert logged.returncode == 0, logged.stderr
     uri = re.findall(r"models:/m-\w+", logged.stdout)[0]
@@ -319,6 +326,15 @@ def test_other_addresses_are_refused(served: Served, method: str, path: str, sta
     assert served.ask(method, path)[0] == status
 
 
+def test_what_is_too_large_or_no_json_is_refused_in_openais_form(served: Served) -> None:
+    text = {"model": NAME, "messages": [{"role": "user", "content": "x" * 10_001}]}
+    status, _, body = served.ask("POST", CHAT, text)
+    assert (status, json.loads(body)["error"]["code"]) == (413, "too_large")
+    small = {"model": NAME, "messages": ASKED}
+    status, _, body = served.ask("POST", CHAT, small, **{"Content-Type": "text/plain"})
+    assert (status, json.loads(body)["error"]["code"]) == (415, "unknown_type")
+
+
 def test_metrics_tell_requests_tokens_and_cost(served: Served) -> None:
     tokens = 'llmflowlab_tokens_total{kind="output"}'
     before, counted = served.answered(), served.figure(tokens)
@@ -389,6 +405,7 @@ def test_two_processes_behind_a_token_count_together(lab: Lab, served: Served) -
             served.client(TOKEN).chat.completions.create(model=NAME, messages=ASKED)
         counted = f'llmflowlab_requests_total{{route="{CHAT}",status="200"}}'
         assert served.figure(counted, **bearer) == 8
+        assert served.figure("llmflowlab_requests_in_flight", **bearer) == 1
 
 
 def test_a_sigterm_lets_answers_under_way_finish(lab: Lab, served: Served) -> None:

@@ -5,7 +5,7 @@ import json
 from collections.abc import Awaitable, Callable
 from functools import partial
 
-from llm_models.asgi import Receive, Scope, Send
+from llm_models.asgi import Receive, Scope, Send, is_json
 from llm_models.caller import CALLER
 from llm_models.desk import Desk, Sendable
 from llm_models.model import LLMModel
@@ -26,9 +26,12 @@ class ChatCompletions:
         self._served = served
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        await self._desk.serve(receive, send, partial(self._work, receive), refusing)
+        await self._desk.serve(receive, send, partial(self._work, scope, receive), refusing)
 
-    def _work(self, receive: Receive, body: bytes) -> Awaitable[Sendable]:
+    def _work(self, scope: Scope, receive: Receive, body: bytes) -> Awaitable[Sendable]:
+        # A page in a browser may send other types to any server without asking it first.
+        if not is_json(dict(scope["headers"]).get(b"content-type", b"")):
+            raise ServedError.of_kind("unknown_type")
         asked = self._read(body)
         chat = Chat(asked.model, self._served.fingerprint)
         if asked.stream:

@@ -3,6 +3,7 @@
 import os
 import time
 from collections.abc import Iterable
+from pathlib import Path
 
 from prometheus_client import (
     CONTENT_TYPE_LATEST,
@@ -12,7 +13,7 @@ from prometheus_client import (
     Histogram,
     generate_latest,
 )
-from prometheus_client.multiprocess import MultiProcessCollector
+from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
 
 from llm_models.asgi import App, Message, Receive, Scope, Send
 from llm_models.caller import CALLER
@@ -47,6 +48,7 @@ class Metrics:
     def page(self) -> Reply:
         registry = self._registry
         if DIRECTORY in os.environ:
+            _forget_the_dead(Path(os.environ[DIRECTORY]))
             registry = CollectorRegistry()
             MultiProcessCollector(registry)
         text = generate_latest(registry)
@@ -96,3 +98,13 @@ class Measured:
         finally:
             self._metrics.held.dec()
             self._metrics.count(scope["path"], status, time.perf_counter() - began)
+
+
+def _forget_the_dead(folder: Path) -> None:
+    """What a process that was killed had in flight is not in flight any more."""
+    for file in folder.glob("gauge_live*.db"):
+        process = int(file.stem.rpartition("_")[2])
+        try:
+            os.kill(process, 0)
+        except ProcessLookupError:
+            mark_process_dead(process, str(folder))

@@ -18,7 +18,7 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parents[3]
 SERVED = "LLMFLOWLAB_SERVED"  # how the first process tells the others which model it is
-HEALTH_CHECK_S = 60  # within which a process that loads a model must answer its supervisor
+HEALTH_CHECK_S = 10  # one that has not answered its supervisor for so long is replaced
 WORDS_S = 5  # for the last words of answers whose time is up
 
 
