@@ -22,7 +22,7 @@ class ServedAnswer:
     http: int
     output: Mapping[str, Any]  # {} for a refusal
     told: str = ""  # of a refusal, in the server's words
-    passing: bool = False  # the refusal may not last
+    temporary: bool = False  # the refusal may not last
 
     @property
     def answered(self) -> bool:
@@ -85,5 +85,5 @@ class Endpoint:
 
 def _refused(status: int, told: Mapping[str, Any]) -> ServedAnswer:
     kind = KINDS.get(str(told.get("kind")))
-    passing = kind.retry if kind else status in (408, 429, 503, 504)
-    return ServedAnswer(status, {}, str(told.get("message", "no answer of a model")), passing)
+    temporary = kind.retry if kind else status in (408, 429, 503, 504)
+    return ServedAnswer(status, {}, str(told.get("message", "no answer of a model")), temporary)

@@ -83,7 +83,7 @@ class ServeComparison:
     def _reasons(self) -> Iterator[Reason]:
         yield from ((Verdict.FAIL, why) for why in self.identity)
         lost = [one for one in self.rows if not one.now.answered]
-        yield from (_lost(one) for one in sorted(lost, key=lambda one: one.now.passing))
+        yield from (_lost(one) for one in sorted(lost, key=lambda one: one.now.temporary))
         answered = [one for one in self.rows if one.now.answered]
         other = sum(not one.same for one in answered)
         if answered and not other:
@@ -128,7 +128,7 @@ def _scores(names: Collection[str], one: Compared) -> Mapping[str, float]:
 
 
 def _lost(one: Compared) -> Reason:
-    verdict = Verdict.NOT_ENOUGH_EVIDENCE if one.now.passing else Verdict.FAIL
+    verdict = Verdict.NOT_ENOUGH_EVIDENCE if one.now.temporary else Verdict.FAIL
     return verdict, f"{one.row.id} was not answered: {one.now.http}, {one.now.told}"
 
 
