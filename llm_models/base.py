@@ -8,7 +8,7 @@ import random
 import threading
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import replace
 from typing import Any, ClassVar
 
@@ -35,6 +35,7 @@ class Provider(ABC):
 
     supplier: ClassVar[str]
     Options: ClassVar[type[BaseModel]] = NoOptions  # the provider's own options, strict
+    samples: ClassVar[bool] = True  # False: the same question has one answer, whatever the seed
     local: ClassVar[bool] = False  # runs on machines of one's own: free unless priced
     requirements: ClassVar[tuple[str, ...]] = ()  # packages, by their names in requirements.txt
     window_option: ClassVar[str | None] = None  # the option that sets the context window
@@ -124,9 +125,9 @@ class Provider(ABC):
             if wait is None or self._pauses_in_vain(wait):
                 break
         retry_s = elapsed - (outcome.latency_s or 0.0) if attempt > 1 else 0.0
-        return replace(outcome, attempts=attempt, retry_s=retry_s, cost_usd=spent)
+        return _noted(replace(outcome, attempts=attempt, retry_s=retry_s, cost_usd=spent))
 
-    def stream(self, request: Request) -> Iterator[str | Completion]:
+    def stream(self, request: Request) -> Generator[str | Completion, None, None]:
         """Yield pieces of text as they arrive, then the Completion. No retry, never raises."""
         answer = Answer(self)
         try:
@@ -134,9 +135,9 @@ class Provider(ABC):
                 answer.add(chunk)
                 if chunk.text:
                     yield chunk.text
-            yield answer.completion()
+            yield _noted(answer.completion())
         except Exception as error:
-            yield answer.failure(_as_call_error(error))
+            yield _noted(answer.failure(_as_call_error(error)))
 
     def _attempt(self, request: Request) -> tuple[Completion, CallError | None]:
         answer = Answer(self)
@@ -169,6 +170,14 @@ class Provider(ABC):
         caller = CALLER.get()
         ended = caller.left if caller else self.stopped
         return ended.wait(seconds) or self.stopped.is_set()
+
+
+def _noted(completion: Completion) -> Completion:
+    """Also told to who waits for it over HTTP."""
+    caller = CALLER.get()
+    if caller:
+        caller.completions.append(completion)
+    return completion
 
 
 def _as_call_error(error: Exception) -> CallError:

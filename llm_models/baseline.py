@@ -58,6 +58,7 @@ class Baseline(Provider):
 
     supplier = "baseline"
     Options = BaselineOptions
+    samples = False
     local = True
     files = ("knowledge",)
 

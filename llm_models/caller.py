@@ -7,6 +7,7 @@ from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 
 from llm_models.request_limits import Limits
+from llm_models.schema import Completion
 
 
 class Caller:
@@ -15,6 +16,7 @@ class Caller:
     def __init__(self, limits: Limits) -> None:
         self.limits = limits
         self.left = threading.Event()
+        self.completions: list[Completion] = []  # of this request, failed ones too
         self._lock = threading.Lock()
         self._calls: set[socket.socket] = set()
 

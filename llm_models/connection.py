@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 import requests
 
 from llm_models.errors import CallError
-from llm_models.requests_transport import Transport
+from llm_models.requests_transport import Transport, until_left
 from llm_models.schema import ModelConfig
 
 CONNECT_TIMEOUT_S = 10.0
@@ -135,7 +135,7 @@ class Connection(ABC):
     @contextmanager
     def _reading(self, response: requests.Response) -> Iterator[None]:
         try:
-            with response:
+            with response, until_left(response):
                 yield
         except requests.ConnectionError as error:  # what requests calls silence within a body
             raise self._timed_out() from error

@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from contextvars import copy_context
 from dataclasses import fields, replace
 from typing import Any
@@ -73,6 +74,20 @@ class LLMModel(PythonModel):
         completion = self.provider.complete(question)
         _raise_failure(completion)
         return self.row(completion)
+
+    def stream(
+        self, record: Mapping[str, Any], params: Mapping[str, Any]
+    ) -> Iterator[str | dict[str, Any]]:
+        """The same piece by piece: texts, then the row. Raises ServedError, also after texts."""
+        try:
+            question = self._question(record, params)
+        except InputError as error:
+            raise ServedError.of(error) from None
+        with closing(self.provider.stream(question)) as pieces:
+            for piece in pieces:
+                if isinstance(piece, Completion):
+                    _raise_failure(piece)
+                yield self.row(piece) if isinstance(piece, Completion) else piece
 
     def _question(self, record: Mapping[str, Any], params: Mapping[str, Any]) -> Request:
         config = self.provider.config

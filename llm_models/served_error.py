@@ -25,18 +25,25 @@ class ServedError(MlflowException):
     """One failed call or bad payload.
 
     `told` is for HTTP clients, by default what the kind tells; `text` for the process that asks
-    itself. `retry_after` is in seconds. The scoring server would put the whole payload before the
-    message and a stack trace behind it; a message that cannot be assigned and its own JSON keep
-    both out of the answer.
+    itself. `retry_after` is in seconds; `parameter` names what of a request is wrong. The scoring
+    server would put the whole payload before the message and a stack trace behind it; a message
+    that cannot be assigned and its own JSON keep both out of the answer.
     """
 
     def __init__(
-        self, kind: str, text: str, *, told: str | None = None, retry_after: float | None = None
+        self,
+        kind: str,
+        text: str,
+        *,
+        told: str | None = None,
+        retry_after: float | None = None,
+        parameter: str | None = None,
     ) -> None:
         self.kind = kind
         self._text = text
         self.told = told or KINDS[kind].told
         self.retry_after = retry_after
+        self.parameter = parameter
         super().__init__(text, _CODES.get(KINDS[kind].http, codes.INVALID_PARAMETER_VALUE))
 
     @classmethod

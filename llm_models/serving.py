@@ -32,6 +32,21 @@ class _Server(ModuleType):
     app = property(lambda self: self.front)
 
 
+def open_desk() -> Any:
+    """A Desk with the limits and the time-out of the environment.
+
+    Raises InputError for a limit that is none.
+    """
+    from llm_models.desk import Desk
+
+    return Desk(Limits.from_environment(), request_timeout())
+
+
+def request_timeout() -> float:
+    """Seconds for one answer."""
+    return float(os.environ.get(TIMEOUT, "60"))
+
+
 def stand_before_server(ask: Any) -> None:
     """Stand before the scoring server, if it is what loads this model now.
 
@@ -48,6 +63,6 @@ def stand_before_server(ask: Any) -> None:
         return
     from llm_models.front import Front
 
-    limits, timeout_s = Limits.from_environment(), float(os.environ.get(TIMEOUT, "60"))
-    vars(server)["make_front"] = lambda app: Front(app, ask, limits, timeout_s)
+    desk = open_desk()
+    vars(server)["make_front"] = lambda app: Front(app, ask, desk)
     server.__class__ = _Server

@@ -21,7 +21,7 @@ HEADERS = ("scorer", "model", "difference", "win / tie / loss", "p", "rows", "ve
 
 def text(comparison: Comparison, board: Board) -> str:
     """For a terminal: the board, and below it every model against the baseline."""
-    rows = [_cells(one) for one in comparison.differences]
+    rows = [difference_cells(one) for one in comparison.differences]
     table = [plain_table(HEADERS, rows)] if rows else []
     more = [one.text() for one in brief_tables(comparison)]
     return "\n".join(
@@ -38,7 +38,7 @@ def text(comparison: Comparison, board: Board) -> str:
 
 
 def markdown(comparison: Comparison, board: Board, links: Mapping[str, str]) -> str:
-    rows = [_cells(one) for one in comparison.differences]
+    rows = [difference_cells(one) for one in comparison.differences]
     table = [markdown_table(HEADERS, rows[:MAX_ROWS]), ""] if rows else []
     if len(rows) > MAX_ROWS:
         table.append(f"{len(rows) - MAX_ROWS} more are in the page.\n")
@@ -88,7 +88,7 @@ def rows_told(one: Difference) -> str:
     return f"{kept} ({out} left out)" if out else str(kept)
 
 
-def _cells(one: Difference) -> list[str]:
+def difference_cells(one: Difference) -> list[str]:
     numbers = [with_interval(one), win_tie_loss(one), p_value(one.p_adjusted), rows_told(one)]
     return [one.scorer, one.candidate, *numbers, one.words]
 

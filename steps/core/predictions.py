@@ -17,7 +17,7 @@ from llm_models.schema import ANSWERED
 from steps.core.registry import Evidence
 from steps.core.scorer import SHARE
 from steps.core.scorer_total import Place, ScorerTotal
-from steps.core.tables import PARQUET
+from steps.core.tables import PARQUET, prompt_of
 
 Key = Place
 _COLUMNS = ("id", "repeat", "status", "text", "prompt", "tags", "error", "latency_s", "cost_usd")
@@ -42,6 +42,10 @@ class Prediction:
     @property
     def answered(self) -> bool:
         return self.status in ANSWERED
+
+    def asks(self, inputs: Mapping[str, Any]) -> bool:
+        """Whether it is the answer to these inputs."""
+        return self.prompt == prompt_of(inputs)
 
 
 @dataclass(frozen=True)

@@ -108,15 +108,18 @@ class PredictionTables:
         json.dump(entry, self._json, ensure_ascii=False)
 
 
+def prompt_of(inputs: Mapping[str, Any]) -> str:
+    """The column `prompt`; a conversation is JSON."""
+    prompt = inputs.get("prompt")
+    return json.dumps(inputs["messages"], ensure_ascii=False) if prompt is None else str(prompt)
+
+
 def _inputs(answer: Answer) -> dict[str, Any]:
     inputs = answer.row.inputs
-    prompt = inputs.get("prompt")
-    if prompt is None:
-        prompt = json.dumps(inputs["messages"], ensure_ascii=False)
     return {
         "id": answer.row.id,
         "asked_at": datetime.fromtimestamp(answer.asked_at, UTC).isoformat(timespec="seconds"),
-        "prompt": prompt,
+        "prompt": prompt_of(inputs),
         "system": inputs.get("system"),
         "expectations": json.dumps(answer.row.expectations, ensure_ascii=False),
         "tags": json.dumps(answer.row.tags, ensure_ascii=False),

@@ -8,7 +8,7 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -120,6 +120,15 @@ def wait_until_up(
         except OSError:
             time.sleep(0.1)
     raise AssertionError(f"the server did not come up:\n{log.read_text()}")
+
+
+def until(reached: Callable[[], bool], seconds: int = 30) -> bool:
+    """Whether it is reached in time; asked again and again, since a server answers for it."""
+    end = time.monotonic() + seconds
+    while not reached():
+        if time.monotonic() > end:
+            return False
+    return True
 
 
 def post(url: str, body: Any, kind: str = "application/json") -> tuple[int, Any]:

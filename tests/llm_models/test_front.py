@@ -13,6 +13,7 @@ import pytest
 import uvicorn
 from fastapi import FastAPI
 
+from llm_models.desk import Desk
 from llm_models.front import Front
 from llm_models.gemini import Gemini
 from llm_models.model import LLMModel
@@ -66,7 +67,7 @@ def listen() -> Iterator[Callable[..., Listening]]:
     opened = []
 
     def start(ask: Any, **limits: int) -> Listening:
-        opened.append(Listening(Front(broken_app(), ask, Limits(**limits), timeout_s=10)))
+        opened.append(Listening(Front(broken_app(), ask, Desk(Limits(**limits), timeout_s=10))))
         return opened[-1]
 
     yield start
