@@ -11,9 +11,9 @@ from llm_models.errors import InputError
 from steps.core.cli import row_limit, step, whole_number
 from steps.core.config import choose, load
 from steps.core.dataset import load as load_dataset
+from steps.core.environment import SERVE_TOKEN
 
 WORKER = Path(__file__).parent / "core" / "serving" / "worker.py"
-TOKEN = "LLMFLOWLAB_SERVE_TOKEN"  # noqa: S105
 SHORTEST_TOKEN = 16  # characters
 ADDRESSES = ("models:/", "runs:/")
 LAST_PORT = 65535
@@ -32,11 +32,13 @@ def serve(model: str, host: str, port: str, workers: str) -> None:
 
 
 def _check_token(host: str) -> None:
-    token = os.environ.get(TOKEN, "").strip()
+    token = os.environ.get(SERVE_TOKEN, "").strip()
     if token and (len(token) < SHORTEST_TOKEN or not (token.isascii() and token.isprintable())):
-        raise InputError(f"{TOKEN} must have {SHORTEST_TOKEN} printable characters or more")
+        raise InputError(f"{SERVE_TOKEN} must have {SHORTEST_TOKEN} printable characters or more")
     if not token and not _is_loopback(host):
-        click.echo(f"Careful: whoever reaches {host} may ask, and you pay. Set {TOKEN}.", err=True)
+        click.echo(
+            f"Careful: whoever reaches {host} may ask, and you pay. Set {SERVE_TOKEN}.", err=True
+        )
 
 
 def _is_loopback(host: str) -> bool:

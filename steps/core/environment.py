@@ -1,9 +1,10 @@
-"""MLflow's environment variables, set before it is imported; what the user has set wins."""
+"""Variables of the environment: MLflow's, set before it is imported (a user's win), and our own."""
 
 import gc
 import os
 from pathlib import Path
 
+SERVE_TOKEN = "LLMFLOWLAB_SERVE_TOKEN"  # noqa: S105, the name of the variable that holds it
 DEFAULTS = {
     "MLFLOW_MODEL_CATALOG_URI": "",  # no look-up of prices on the network
     "MLFLOW_DISABLE_TELEMETRY": "true",

@@ -10,8 +10,8 @@ import requests
 from llm_models.errors import KINDS, InputError
 from llm_models.schema import ANSWERED
 from steps.core.dataset import Row
+from steps.core.environment import SERVE_TOKEN
 
-TOKEN_VARIABLE = "LLMFLOWLAB_SERVE_TOKEN"  # noqa: S105
 TIMEOUT_S = 120.0
 
 
@@ -36,7 +36,7 @@ class Endpoint:
         if not url.startswith(("http://", "https://")):
             raise InputError(f"url: '{url}' is none; give one such as http://127.0.0.1:5001")
         self.url = url.rstrip("/").removesuffix("/invocations")
-        token = os.environ.get(TOKEN_VARIABLE, "").strip()
+        token = os.environ.get(SERVE_TOKEN, "").strip()
         self._session = requests.Session()
         self._session.trust_env = False  # no netrc entry in the place of the token
         if token:

@@ -14,6 +14,7 @@ from llm_models.model import LLMModel
 from llm_models.reply import Reply
 from llm_models.served_error import ServedError
 from llm_models.serving import open_desk
+from steps.core.environment import SERVE_TOKEN
 from steps.core.serving.chat import ChatCompletions
 from steps.core.serving.chat_reply import refusing
 from steps.core.serving.door import Door
@@ -21,7 +22,6 @@ from steps.core.serving.metrics import Measured, Metrics
 from steps.core.serving.readiness import Readiness
 from steps.core.serving.served import Served
 
-TOKEN_VARIABLE = "LLMFLOWLAB_SERVE_TOKEN"  # noqa: S105
 MODELS, CHAT = "/v1/models", "/v1/chat/completions"
 HEALTH, READY, METRICS = "/health", "/ready", "/metrics"
 PATHS = (MODELS, CHAT, HEALTH, READY, METRICS, "/invocations", "/ping", "/version")
@@ -37,7 +37,7 @@ def app_of(pyfunc: Any, model: LLMModel, served: Served) -> App:
     chat = ChatCompletions(desk, model, served)
     metrics = Metrics(PATHS)
     routes = Routes(front, chat, served, Readiness(model.provider, desk), metrics)
-    token = os.environ.get(TOKEN_VARIABLE, "").strip()
+    token = os.environ.get(SERVE_TOKEN, "").strip()
     return Door(Measured(routes, metrics), token, served.headers)
 
 
