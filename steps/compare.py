@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from contextlib import closing
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,11 +18,29 @@ from steps.core.limits import Budget
 from steps.core.verdict import TAG, Verdict
 
 if TYPE_CHECKING:
+    from mlflow import MlflowClient
+    from mlflow.entities import Run
+
     from steps.core.comparison import Comparison
+    from steps.core.leaderboard import Board
     from steps.core.predictions import Predictions
     from steps.core.preferences import Duel
 
 MAX_LOSS = 0.1
+
+
+@dataclass(frozen=True)
+class Order:
+    """What is to be compared, checked before a run is made."""
+
+    settings: Config
+    dataset: Dataset
+    models: str
+    names: list[str]
+    baseline: str
+    max_loss: float
+    budget: Budget | None  # of pairwise judges; None where they are not asked
+    output: Path | None
 
 
 def compare(
@@ -52,40 +71,51 @@ def compare(
         choose(settings, baseline)  # what is mistyped is told before a run is made
     if asked:
         require_judges(settings, "pairwise")
+    written = Path(output) if output else None
+    judges = budget if asked else None
+    return _run(Order(settings, dataset, models, names, baseline, allowed, judges, written))
 
-    from steps.core import (
-        comparable,
-        comparison_text,
-        mlflow_views,
-        predictions,
-        preferences,
-        tracking,
-    )
-    from steps.core.comparison import compared
-    from steps.core.leaderboard import board_of_evidence
-    from steps.core.registry import require_evidence
+
+def _run(order: Order) -> Verdict:
+    from steps.core import comparison_text, mlflow_views, tracking
 
     client = tracking.connect()
-    params = {"data": dataset.name, "models": models, "baseline": baseline}
+    params = {"data": order.dataset.name, "models": order.models, "baseline": order.baseline}
     with tracking.step_run("compare", params) as run:
-        where, floor = (client, run.info.experiment_id), settings.min_coverage
-        evidence = require_evidence(*where, dataset, names, models, min_coverage=floor)
-        comparable.refuse_unlike(evidence)
-        title = f"Leaderboard on {dataset.name}, best {settings.rank_by} first"
-        board = board_of_evidence(title, evidence, settings.rank_by)
-        tables = [predictions.read(client, one) for one in evidence]
-        comparison = compared(dataset, board, tables, settings.rank_by, baseline, max_loss=allowed)
-        if asked:
-            comparison, duels = _judged(settings, dataset, comparison, tables, budget)
-            preferences.log(client, run.info.run_id, duels, comparison.pairwise)
+        board, comparison, tables = _compared(client, run, order)
         links = mlflow_views.publish_comparison(
-            client, run, board, comparison, tables, output=Path(output) if output else None
+            client, run, board, comparison, tables, output=order.output
         )
         tracking.set_tags(client, run.info.run_id, {TAG: comparison.verdict})
         click.echo(comparison_text.text(comparison, board))
         for name, url in links.items():
             click.echo(f"{name}: {url}")
     return comparison.verdict
+
+
+def _compared(
+    client: "MlflowClient", run: "Run", order: Order
+) -> "tuple[Board, Comparison, list[Predictions]]":
+    """The board, what is compared on it, and every answer. Raises InputError."""
+    from steps.core import comparable, predictions, preferences
+    from steps.core.comparison import compared
+    from steps.core.leaderboard import board_of_evidence
+    from steps.core.registry import require_evidence
+
+    rank_by, floor = order.settings.rank_by, order.settings.min_coverage
+    where = (client, run.info.experiment_id, order.dataset, order.names, order.models)
+    evidence = require_evidence(*where, min_coverage=floor)
+    comparable.refuse_unlike(evidence)
+    title = f"Leaderboard on {order.dataset.name}, best {rank_by} first"
+    board = board_of_evidence(title, evidence, rank_by)
+    tables = [predictions.read(client, one) for one in evidence]
+    own = (order.dataset, board, tables, rank_by, order.baseline)
+    comparison = compared(*own, max_loss=order.max_loss)
+    if order.budget:
+        given = (order.settings, order.dataset, comparison, tables, order.budget)
+        comparison, duels = _judged(*given)
+        preferences.log(client, run.info.run_id, duels, comparison.pairwise)
+    return board, comparison, tables
 
 
 def _judged(
