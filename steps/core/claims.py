@@ -11,15 +11,16 @@ import time
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from mlflow import MlflowClient
 
 from llm_models.errors import LabError
+from steps.core.signs_of_life import killed, sign_of_life
 
 PREFIX = "claim."
 PATIENCE_S = 30.0  # how long to wait for one's turn; a turn takes well under a second
-DEAD_AFTER_S = 120.0  # a claim this old was left behind by a process that was killed
+DEAD_AFTER_S = 120.0  # a claim this old was left behind by a process killed on another machine
 PAUSE_S = 0.02  # at least, between two looks
 
 
@@ -35,18 +36,19 @@ def turn(
 
     Holds where a reader sees every write the store has acknowledged, as it does on one database.
     """
-    mine = _wait(client, name, f"{PREFIX}{what}.", time.monotonic() + patience_s)
-    try:
-        yield
-    finally:
-        client.delete_registered_model_tag(name, mine)
+    with sign_of_life() as sign:
+        mine = _wait(client, name, f"{PREFIX}{what}.", sign, time.monotonic() + patience_s)
+        try:
+            yield
+        finally:
+            client.delete_registered_model_tag(name, mine)
 
 
-def _wait(client: MlflowClient, name: str, prefix: str, deadline: float) -> str:
+def _wait(client: MlflowClient, name: str, prefix: str, sign: str, deadline: float) -> str:
     """Returns the key of one's own claim, once there is no other."""
     while True:
         mine = f"{prefix}{uuid.uuid4().hex}"
-        client.set_registered_model_tag(name, mine, _now().isoformat())
+        client.set_registered_model_tag(name, mine, f"{_now().isoformat()} {sign}")
         try:
             if _others_gone(client, name, mine, prefix, deadline):
                 return mine
@@ -62,11 +64,7 @@ def _others_gone(client: MlflowClient, name: str, mine: str, prefix: str, deadli
     """Wait behind claims of higher id; False beside a lower one, which goes first."""
     while others := _others(client, name, mine, prefix):
         if time.monotonic() > deadline:
-            since = next(iter(others.values()))
-            raise BusyError(
-                f"{name}: another process has been at '{prefix[len(PREFIX) : -1]}' since {since}. "
-                f"Try again; a claim that was left behind ends after {DEAD_AFTER_S:.0f} s."
-            )
+            raise BusyError(_busy(name, prefix.split(".")[1], min(map(_made, others.values()))))
         if min(others) < mine:
             return False
         _pause()
@@ -74,17 +72,34 @@ def _others_gone(client: MlflowClient, name: str, mine: str, prefix: str, deadli
 
 
 def _others(client: MlflowClient, name: str, mine: str, prefix: str) -> dict[str, str]:
-    """The other claims, key to time of its making; dead ones are taken down on the way."""
+    """The other claims, key to text; dead ones are taken down on the way."""
     tags = client.get_registered_model(name).tags
     found = {k: v for k, v in tags.items() if k.startswith(prefix) and k != mine}
-    for key in [k for k, made in found.items() if _dead(made)]:
+    for key in [k for k, text in found.items() if _dead(text)]:
         client.delete_registered_model_tag(name, key)
         del found[key]
     return found
 
 
-def _dead(made: str) -> bool:
-    return (_now() - datetime.fromisoformat(made)).total_seconds() > DEAD_AFTER_S
+def _dead(text: str) -> bool:
+    try:
+        made = _made(text)
+    except ValueError:  # nobody's: no claim is written so
+        return True
+    return (_now() - made).total_seconds() > DEAD_AFTER_S or killed(text.partition(" ")[2])
+
+
+def _made(text: str) -> datetime:
+    """When a claim was hung up."""
+    return datetime.fromisoformat(text.partition(" ")[0]).astimezone(UTC)
+
+
+def _busy(name: str, what: str, since: datetime) -> str:
+    end = since + timedelta(seconds=DEAD_AFTER_S)
+    return (
+        f"{name}: another process has been at '{what}' since {since:%H:%M:%S} UTC. Try again; if "
+        f"it was killed on another machine, its claim ends at {end:%H:%M:%S} UTC."
+    )
 
 
 def _now() -> datetime:

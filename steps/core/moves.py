@@ -3,6 +3,7 @@
 import os
 import socket
 import warnings
+from dataclasses import replace
 from typing import Any
 
 from mlflow import MlflowClient
@@ -22,7 +23,7 @@ class MovedError(LabError):
 
 
 def move(client: MlflowClient, seen: Ledger, wanted: Move) -> Ledger:
-    """Give the alias to `wanted.after`, if it still is where `seen` says. Raises MovedError.
+    """Give the alias to `wanted.after` now, if it still is where `seen` says. Raises MovedError.
 
     The ledger is written first: killed in between, the alias stands still, which `astray` tells
     and the next move writes down. A move is never made that the ledger does not know.
@@ -32,7 +33,7 @@ def move(client: MlflowClient, seen: Ledger, wanted: Move) -> Ledger:
         _refuse_changed(seen, held)
         if held.astray:
             held = ledger.append(client, held, ledger.found(held))
-        written = ledger.append(client, held, wanted)
+        written = ledger.append(client, held, replace(wanted, at=ledger.now()))
         try:
             client.set_registered_model_alias(seen.name, seen.alias, str(wanted.after))
         except MlflowException:  # such as: the version has just been deleted

@@ -137,12 +137,17 @@ def count_traces(client: MlflowClient, run_id: str, experiment_id: str) -> int:
 @contextmanager
 def exclusive(name: str) -> Iterator[None]:
     """Let one process of this machine at a time do what `name` names."""
-    folder = Path(tempfile.gettempdir()) / f"llmflowlab-{os.getuid()}"
-    folder.mkdir(mode=0o700, exist_ok=True)
     store = hashlib.sha256(mlflow.get_tracking_uri().encode()).hexdigest()[:16]
-    with (folder / f"{name}-{store}.lock").open("w") as lock:
+    with (lock_folder() / f"{name}-{store}.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield
+
+
+def lock_folder() -> Path:
+    """This user's, on this machine."""
+    folder = Path(tempfile.gettempdir()) / f"llmflowlab-{os.getuid()}"
+    folder.mkdir(mode=0o700, exist_ok=True)
+    return folder
 
 
 def experiment_id() -> str:

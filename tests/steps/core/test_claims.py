@@ -1,13 +1,19 @@
 """One at a time on a registered model, through nothing but tags that everybody can see."""
 
+import os
+import subprocess
+import sys
 import threading
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
+import mlflow
 import pytest
 from mlflow import MlflowClient
 
 from steps.core.claims import DEAD_AFTER_S, BusyError, turn
 
+ROOT = Path(__file__).parents[3]
 LOWEST, HIGHEST = "0" * 32, "g" * 32  # below and above every id that is drawn
 
 
@@ -82,7 +88,43 @@ def test_a_claim_on_something_else_is_in_nobodys_way(client: MlflowClient, model
         assert other in claims(client, model)
 
 
-def test_a_claim_of_a_killed_process_ends(client: MlflowClient, model: str) -> None:
+def test_a_claim_of_a_process_killed_on_this_machine_ends_at_once(
+    client: MlflowClient, model: str
+) -> None:
+    killed = (
+        "import os; from mlflow import MlflowClient; from steps.core.claims import turn\n"
+        f"with turn(MlflowClient(), {model!r}, 'staging'): os.kill(os.getpid(), 9)"
+    )
+    given = os.environ | {"MLFLOW_TRACKING_URI": mlflow.get_tracking_uri()}
+    command = [sys.executable, "-c", killed]
+    assert subprocess.run(command, env=given, cwd=ROOT, check=False, timeout=60).returncode == -9
+    (left,) = claims(client, model)
+    with turn(client, model, "staging", patience_s=0):
+        assert left not in claims(client, model)
+    assert claims(client, model) == set()
+
+
+def test_who_lives_on_this_machine_is_waited_for(client: MlflowClient, model: str) -> None:
+    with turn(client, model, "staging"):
+        (held,) = claims(client, model)
+        told = r"'staging' since [\d:]{8} UTC.* its claim ends at [\d:]{8} UTC"
+        with pytest.raises(BusyError, match=told), turn(client, model, "staging", patience_s=0):
+            pytest.fail("there were two at once")
+        assert claims(client, model) == {held}
+
+
+@pytest.mark.parametrize("text", ["", "garbage", "../../etc/passwd"])
+def test_a_tag_that_is_no_claim_is_in_nobodys_way(
+    client: MlflowClient, model: str, text: str
+) -> None:
+    client.set_registered_model_tag(model, f"claim.staging.{LOWEST}", text)
+    with turn(client, model, "staging", patience_s=0):
+        assert len(claims(client, model)) == 1
+
+
+def test_a_claim_of_a_process_killed_elsewhere_ends_in_time(
+    client: MlflowClient, model: str
+) -> None:
     claim(client, model, "staging", LOWEST, age_s=DEAD_AFTER_S + 1)
     with turn(client, model, "staging", patience_s=0):
         assert len(claims(client, model)) == 1

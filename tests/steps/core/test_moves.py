@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Callable
+from dataclasses import replace
 from itertools import pairwise
 
 import pytest
@@ -110,6 +111,14 @@ def test_a_move_by_hand_is_written_down_before_the_next(
     ]
     assert (done.moves[1].who, done.moves[1].reason) == ("unknown", FOUND)
     assert done.edited() == []
+
+
+def test_an_entry_tells_when_the_alias_moved_not_when_that_was_decided(
+    client: MlflowClient, model: str, mover: Mover
+) -> None:
+    seen, decided = mover(1), "2026-01-01T00:00:00+00:00"
+    done = move(client, seen, replace(wanted(seen, 2), at=decided))
+    assert done.moves[0].at <= done.moves[1].at
 
 
 def test_a_mover_killed_before_the_alias_moved_is_found_out(
