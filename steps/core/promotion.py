@@ -92,7 +92,7 @@ def proposed(
     rank_by = terms.config.rank_by
     for one in sorted(evidence, key=lambda e: -e.metrics.get(rank_by, float("-inf"))):
         name = one.tags["registered_name"]
-        trial = Trial(registry.find_version(client, name, one), one.candidate)
+        trial = Trial(proof.find_version(client, name, one), one.candidate)
         groups.setdefault(name, []).append(trial)
     return groups
 

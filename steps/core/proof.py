@@ -16,13 +16,21 @@ from steps.core.judges.judging import Judging, models_of, unavailable
 from steps.core.providers import provider_class
 from steps.core.registry import EVIDENCE, Evidence
 
+GONE = "RESOURCE_DOES_NOT_EXIST"
 AGAIN = "Run `mlflow run . -e evaluate` and `-e register` for it first."
+
+
+class GoneError(InputError):
+    """What a version was made from was deleted."""
 
 
 def own_evidence(
     client: MlflowClient, version: ModelVersion, min_coverage: float = 0.0
 ) -> Evidence:
-    """The evaluation that a version was made from. Raises InputError where it is not its own."""
+    """The evaluation that a version was made from.
+
+    Raises InputError where it is not its own, and GoneError where run or logged model was deleted.
+    """
     told, run_id = f"{version.name} version {version.version}", version.tags.get("run_id")
     if not run_id:
         raise InputError(f"{told} was not made by `register`, so nothing proves what it can do")
@@ -30,9 +38,12 @@ def own_evidence(
         evidence = Evidence(client.get_run(run_id), min_coverage)
         packed = client.get_logged_model(evidence.tags["model_id"]).tags.get("fingerprint")
     except MlflowException as error:
-        raise InputError(f"{told}: its evaluation, run {run_id}, is gone. {AGAIN}") from error
+        if error.error_code != GONE:
+            raise
+        why = f"what it was made from is gone ({error.message})"
+        raise GoneError(f"{told}: {why}. {AGAIN}") from error
     if evidence.run.info.lifecycle_stage == "deleted":
-        raise InputError(f"{told}: its evaluation, run {run_id}, was deleted. {AGAIN}")
+        raise GoneError(f"{told}: its evaluation, run {run_id}, was deleted. {AGAIN}")
     proven = {tag: evidence.tags.get(tag, "none") for tag in EVIDENCE} | {"evidence": evidence.key}
     others = [tag for tag in proven if version.tags.get(tag) != proven[tag]]
     if version.source != f"models:/{evidence.tags['model_id']}" or packed != proven["fingerprint"]:
@@ -40,6 +51,22 @@ def own_evidence(
     if others:
         raise InputError(f"{told} and its evaluation, run {run_id}, differ in: {', '.join(others)}")
     return evidence
+
+
+def find_version(client: MlflowClient, name: str, evidence: Evidence) -> ModelVersion | None:
+    """The version made from this evidence, or None; one that nothing proves any more is none."""
+    found = client.search_model_versions(f"name = '{name}' AND tags.evidence = '{evidence.key}'")
+    return next((version for version in found if not _gone(client, version)), None)
+
+
+def _gone(client: MlflowClient, version: ModelVersion) -> bool:
+    try:
+        own_evidence(client, version)
+    except GoneError:
+        return True
+    except InputError:  # promote tells what is wrong with it
+        return False
+    return False
 
 
 def refuse_other_dataset(evidence: Evidence, dataset: Dataset) -> None:

@@ -100,12 +100,6 @@ def require_evidence(
     return found
 
 
-def find_version(client: MlflowClient, name: str, evidence: Evidence) -> ModelVersion | None:
-    """The version made from this evidence, or None."""
-    found = client.search_model_versions(f"name = '{name}' AND tags.evidence = '{evidence.key}'")
-    return found[0] if found else None
-
-
 def holder(client: MlflowClient, name: str, alias: str) -> ModelVersion | None:
     """The version that has the alias now; None when no version has it."""
     try:

@@ -9,7 +9,7 @@ from llm_models.errors import InputError
 from steps.core import predictions
 from steps.core.comparable import ALIKE
 from steps.core.gates import Holder, Measured
-from steps.core.proof import own_evidence
+from steps.core.proof import GoneError, own_evidence
 from steps.core.registry import Evidence
 
 
@@ -19,27 +19,46 @@ def rival(client: MlflowClient, candidate: Evidence, version: ModelVersion | Non
         return None
     number = int(version.version)
     try:
-        held = own_evidence(client, version, candidate.min_coverage)
+        return Holder(number, _opponent(client, candidate, version))
     except InputError as error:
         return Holder(number, obstacle=str(error))
-    if held.tags["fingerprint"] == candidate.tags["fingerprint"]:
-        return Holder(number)
-    found = held if not _differing(candidate, held) else _elsewhere(client, candidate, held)
+
+
+def _opponent(client: MlflowClient, candidate: Evidence, version: ModelVersion) -> Measured | None:
+    """None where the two are one model. Raises InputError where they cannot be compared."""
+    held, obstacle = _own(client, candidate, version)
+    if version.tags.get("fingerprint") == candidate.tags["fingerprint"]:
+        return None
+    found = _elsewhere(client, candidate, version, held) if obstacle else held
     if found is None:
-        return Holder(number, obstacle=_obstacle(candidate, held))
-    return Holder(number, measured(client, found))
+        raise InputError(obstacle)
+    rows = predictions.read(client, found)
+    return Measured(found.metrics, lambda: rows)
+
+
+def _own(
+    client: MlflowClient, candidate: Evidence, version: ModelVersion
+) -> tuple[Evidence | None, str]:
+    """The holder's own evaluation, if it is still there, and what forbids to compare with it."""
+    try:
+        held = own_evidence(client, version, candidate.min_coverage)
+    except GoneError as error:
+        return None, str(error)
+    return held, _obstacle(candidate, held) if _differing(candidate, held) else ""
 
 
 def measured(client: MlflowClient, evidence: Evidence) -> Measured:
     return Measured(evidence.metrics, partial(predictions.read, client, evidence))
 
 
-def _elsewhere(client: MlflowClient, candidate: Evidence, held: Evidence) -> Evidence | None:
+def _elsewhere(
+    client: MlflowClient, candidate: Evidence, version: ModelVersion, held: Evidence | None
+) -> Evidence | None:
     """Another evaluation of the holder's model, on the candidate's rows and by its judge."""
-    wanted = {"kind": "evaluation", "fingerprint": held.tags["fingerprint"]}
+    wanted = {"kind": "evaluation", "fingerprint": version.tags.get("fingerprint", "none")}
     wanted |= {tag: candidate.tags.get(tag, "none") for tag in ALIKE}
     told = [f"tags.{tag} = '{value}'" for tag, value in wanted.items()]
-    experiments = list({one.run.info.experiment_id for one in (candidate, held)})
+    experiments = list({one.run.info.experiment_id for one in (candidate, held) if one})
     runs = client.search_runs(
         experiments,
         " AND ".join([*told, "attributes.status = 'FINISHED'"]),

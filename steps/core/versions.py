@@ -6,9 +6,11 @@ from mlflow import MlflowClient
 from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
 
+from llm_models.errors import InputError
 from steps.core.claims import turn
 from steps.core.leaderboard import board_of_evidence
-from steps.core.registry import EVIDENCE, Evidence, find_version
+from steps.core.proof import GONE, find_version
+from steps.core.registry import EVIDENCE, Evidence
 from steps.core.tabular import markdown_table
 
 VERSIONS_TAG = "mlflow.modelVersions"
@@ -27,7 +29,8 @@ HASHES = {
 def ensure_registered(client: MlflowClient, evidence: Evidence) -> tuple[ModelVersion, bool]:
     """The version made from this evidence, and whether it was made just now.
 
-    Raises BusyError where others keep registering the same for half a minute.
+    Raises BusyError where others keep registering the same for half a minute, and InputError where
+    the logged model was deleted.
     """
     name = evidence.tags["registered_name"]
     held = find_version(client, name, evidence)
@@ -51,6 +54,7 @@ def _ensure_name(client: MlflowClient, name: str) -> None:
 
 def _create(client: MlflowClient, name: str, evidence: Evidence) -> ModelVersion:
     model_id = evidence.tags["model_id"]
+    _refuse_gone(client, evidence)
     made = client.create_model_version(
         name,
         source=f"models:/{model_id}",
@@ -61,6 +65,16 @@ def _create(client: MlflowClient, name: str, evidence: Evidence) -> ModelVersion
     )
     _link(client, model_id, made)
     return made
+
+
+def _refuse_gone(client: MlflowClient, evidence: Evidence) -> None:
+    try:
+        client.get_logged_model(evidence.tags["model_id"])
+    except MlflowException as error:
+        if error.error_code != GONE:
+            raise
+        told = f"{evidence.candidate}: the model that was evaluated is gone ({error.message})"
+        raise InputError(f"{told}. Run `mlflow run . -e evaluate` for it first.") from error
 
 
 def _link(client: MlflowClient, model_id: str, version: ModelVersion) -> None:

@@ -216,6 +216,62 @@ def held_by_hand(client: MlflowClient, desk: Desk, run: Run) -> None:
     client.set_registered_model_alias(desk.name, "staging", "1")
 
 
+def own_model(client: MlflowClient, run: Run) -> dict[str, str]:
+    """The tag of a run whose logged model no other test needs."""
+    tags = {"fingerprint": run.data.tags["fingerprint"]}
+    return {"model_id": client.create_logged_model(run.info.experiment_id, tags=tags).model_id}
+
+
+def lose(client: MlflowClient, run: Run, what: str) -> None:
+    if what == "run":
+        client.delete_run(run.info.run_id)
+    else:
+        client.delete_logged_model(run.data.tags["model_id"])
+
+
+@pytest.mark.parametrize("lost", ["run", "model"])
+def test_a_holder_whose_evidence_was_deleted_is_compared_once_it_is_evaluated_again(
+    client: MlflowClient, copy_run: CopyRun, desk: Desk, lost: str
+) -> None:
+    holder = copy_run("poor", own_model(client, copy_run("poor")), recall=0.6)
+    held_by_hand(client, desk, holder)
+    lose(client, holder, lost)
+    give_rows(client, copy_run("good", recall=0.9), [1.0] * 50, desk.folder)
+    desk.done("register", models="good")
+    refused = desk.run("promote", NO_LOSS, models="good")
+    assert (refused.exit_code, "cannot be compared" in refused.output) == (3, True)
+    give_rows(client, copy_run("poor", recall=0.6), [1.0] * 50, desk.folder)
+    assert "+0 [" in desk.done("promote", NO_LOSS, models="good")
+
+
+def test_a_holder_whose_rows_are_gone_is_no_evidence_and_force_goes_past_it(
+    client: MlflowClient, copy_run: CopyRun, desk: Desk
+) -> None:
+    copy_run("poor", recall=0.6)  # without predictions
+    desk.promoted()
+    give_rows(client, copy_run("good", recall=0.9), [1.0] * 50, desk.folder)
+    desk.done("register")
+    refused = desk.run("promote", NO_LOSS, models="good")
+    assert refused.exit_code == 3
+    assert "poor: predictions.parquet of run " in refused.output
+    desk.done("promote", NO_LOSS, models="good", force="true", reason="its artifacts are lost")
+    assert desk.holder() == 2
+
+
+@pytest.mark.parametrize("lost", ["run", "model"])
+def test_what_lost_its_evidence_is_promoted_once_it_is_evaluated_and_registered_again(
+    client: MlflowClient, copy_run: CopyRun, desk: Desk, lost: str
+) -> None:
+    run = copy_run("good", own_model(client, copy_run("good")), recall=0.9)
+    desk.done("register")
+    lose(client, run, lost)
+    refused = desk.run("promote", version=1)
+    assert (refused.exit_code, "-e register` for it first" in refused.output) == (1, True)
+    copy_run("good", recall=0.9)
+    assert f"registered as {desk.name} version 2" in desk.promoted()
+    assert desk.holder() == 2
+
+
 def test_a_holder_that_is_the_same_model_cannot_be_lost_to(copy_run: CopyRun, desk: Desk) -> None:
     copy_run("good", recall=0.9)
     desk.promoted()

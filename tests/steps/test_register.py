@@ -66,3 +66,18 @@ def test_an_evaluation_of_other_rows_is_not_taken(
     assert done.exit_code == 1
     assert "same data and limit" in done.output
     assert versions_of(client, registered_name) == []
+
+
+def test_a_model_that_was_deleted_must_be_evaluated_again(
+    client: MlflowClient, experiment: str, copy_run: CopyRun, config: Path, questions: Path
+) -> None:
+    made = client.create_logged_model(experiment)
+    copy_run("good", {"model_id": made.model_id})
+    client.delete_logged_model(made.model_id)
+    done = invoke(register, config, data=questions)
+    assert done.exit_code == 1
+    assert (
+        f"Error: good: the model that was evaluated is gone (Logged model with ID '{made.model_id}'"
+        in done.output
+    )
+    assert "Run `mlflow run . -e evaluate` for it first." in done.output
