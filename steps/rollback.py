@@ -19,14 +19,19 @@ def rollback(
     number, told = whole_number("version", version), one_line("reason", reason)
     if not told:
         raise InputError("reason: tell why, for the ledger")
+    if not alias:
+        raise InputError("alias: tell which, staging or production")
 
     from steps.core import tenures, tracking, way_back
 
     client = tracking.connect()
     found = tenures.ledgers(client, chosen, name, alias)
-    if len(found) != 1:
-        names = ", ".join(one.name for one in found) or "no model of these candidates"
-        raise InputError(f"name: {names} has {alias}; name the one to roll back")
+    if not found:
+        whose = f"'{name}' never" if name else "no model of these candidates ever"
+        raise InputError(f"name: {whose} had {alias}")
+    if len(found) > 1:
+        names = ", ".join(one.name for one in found)
+        raise InputError(f"name: {names} have {alias}; name the one to roll back")
     (seen,) = found
     target = way_back.target(client, seen, number)
     params = {"alias": alias, "name": seen.name, "version": target.version, "reason": told}

@@ -110,9 +110,10 @@ def _given(
 ) -> Decision:
     seen, version = decision.seen, chosen.number
     uri = f"models:/{seen.name}@{seen.alias}"
-    was = f"was version {seen.holder}" if seen.holder else "had no version"
     if seen.holder == seen.last == version:
         return replace(decision, said=f"{uri} is version {version} (already)")
+    forced = "" if chosen.passed else f", forced: {terms.order.reason}"
+    was = f"was version {seen.holder}{forced}" if seen.holder else f"had no version{forced}"
     if terms.order.mode == "dry_run":
         said = f"{uri} would be version {version} ({was}); dry run, nothing was moved"
         return replace(decision, said=said)
@@ -120,8 +121,7 @@ def _given(
         done = moves.move(client, seen, _wanted(terms, run, seen, chosen))
     except (moves.MovedError, BusyError) as error:
         return replace(decision, verdict=None, said=str(error), refusal=str(error))
-    forced = "" if chosen.passed else f", forced: {terms.order.reason}"
-    said = f"{uri} is version {version} ({was}{forced})"
+    said = f"{uri} is version {version} ({was})"
     return replace(decision, said=said, move=done.moves[-1])
 
 

@@ -10,6 +10,7 @@ from steps.core.predictions import Predictions
 from steps.core.regression import gained
 from steps.core.statistics.paired import Paired, noninferior
 from steps.core.statistics.power import rows_to_clear
+from steps.core.strict import did_you_mean
 from steps.core.verdict import Verdict
 
 _VERDICTS = {
@@ -91,7 +92,7 @@ def _bound(gate: Gate, metrics: Mapping[str, float], limit: float, sign: int) ->
     words = f"{'at least' if sign > 0 else 'at most'} {limit:g}"
     value = metrics.get(gate.metric)
     if value is None or math.isnan(value):
-        return Check(gate.metric, words, "not measured", Verdict.NOT_ENOUGH_EVIDENCE)
+        return Check(gate.metric, words, *_unmeasured(gate.metric, metrics))
     ends = _interval(gate.metric, metrics)
     shown = f"{value:.4g}" + (f" [{ends[0]:.3g}, {ends[1]:.3g}]" if ends else "")
     if not gate.confident:
@@ -102,6 +103,24 @@ def _bound(gate: Gate, metrics: Mapping[str, float], limit: float, sign: int) ->
         return Check(gate.metric, words, shown, Verdict.NOT_ENOUGH_EVIDENCE, "no interval")
     n = round(metrics.get(f"{gate.metric.removesuffix(MEAN)}/n_scored", 0))
     return Check(gate.metric, words, shown, *_sure(value, ends, limit, sign, n))
+
+
+def _unmeasured(
+    metric: str, metrics: Mapping[str, float], whose: str = ""
+) -> tuple[str, Verdict, str]:
+    """What is shown of a metric that an evaluation has not got, and why it has not."""
+    scorer, share = metric.rpartition("/")[0], metrics.get(f"{metric.removesuffix(MEAN)}/coverage")
+    known = {name.rpartition("/")[0] for name in metrics} - {""}
+    if scorer and scorer not in known:
+        why = f"nothing was scored by '{scorer}'{did_you_mean(scorer, known)}"
+    elif metric.endswith(MEAN):
+        few = share is not None
+        why = f"its coverage of {share:.3g} is below min_coverage" if few else "it fits no row"
+    elif metric == "total_cost_estimate" and "rows_of_unknown_cost" in metrics:
+        why = f"the cost of {metrics['rows_of_unknown_cost']:.0f} rows is unknown"
+    else:
+        why = f"no such metric{did_you_mean(metric, metrics)}"
+    return f"not measured{whose}", Verdict.NOT_ENOUGH_EVIDENCE, why
 
 
 def _interval(metric: str, metrics: Mapping[str, float]) -> tuple[float, float] | None:
@@ -136,7 +155,7 @@ def _no_regression(gate: Gate, margin: float, candidate: Measured, holder: Holde
         return said("the same model", Verdict.PASS)
     for whose, side in (("", candidate), (" of the holder", holder.measured)):
         if gate.metric not in side.metrics:  # as is a mean that rests on too few rows
-            return said(f"not measured{whose}", Verdict.NOT_ENOUGH_EVIDENCE)
+            return said(*_unmeasured(gate.metric, side.metrics, whose))
     return said(*_gain(gained(gate, candidate.predictions, holder.measured.predictions), margin))
 
 

@@ -175,7 +175,7 @@ def _move(name: str, key: str, text: str) -> Move:
         own = {k: told.pop(k) for k in ("action", "who", "reason", "run", "previous")}
         ends = {"before": told.pop("from"), "after": told.pop("to"), "at": told.pop("when")}
         number = int(key.rpartition(".")[2])
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise LedgerError(
             f"{name}: the tag {key} is no entry of the ledger ({error}): delete that tag"
         ) from error

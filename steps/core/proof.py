@@ -91,8 +91,9 @@ def refuse_other_judge(evidence: Evidence, config: Config, now: str | None) -> N
         return
     if judged_by != model or now not in (None, judge_hash):
         raise InputError(
-            f"{evidence.candidate} was judged by {judged_by} ({judge_hash}), and the config has "
-            f"{model} ({now or 'not to be asked now'}): model, prompt or options differ. {AGAIN}"
+            f"{evidence.candidate} was judged by {judged_by} ({str(judge_hash)[:8]}), and the "
+            f"config has {model} ({now[:8] if now else 'not to be asked now'}): model, prompt or "
+            f"options differ. {AGAIN}"
         )
 
 

@@ -19,10 +19,12 @@ def ledgers(
     client: MlflowClient, chosen: Iterable[Candidate], name: str, alias: str
 ) -> list[Ledger]:
     """Those with anything in them: of one registered model or of the candidates' own, and of one
-    alias or of both. Raises InputError for an alias there is not.
+    alias or of both. Raises InputError for a name or an alias there is not.
     """
     if alias and alias not in ALIASES:
         raise InputError(f"alias: there is no '{alias}'; choose from {', '.join(ALIASES)}")
+    if name and not client.search_registered_models(f"name = '{name}'"):
+        raise InputError(f"name: there is no registered model '{name}'")
     names = [name] if name else dict.fromkeys(c.registered_name for c in chosen)
     found = [ledger.read(client, n, a) for n in names for a in ([alias] if alias else ALIASES)]
     return [one for one in found if one.moves or one.holder is not None]
@@ -33,7 +35,9 @@ def text(one: Ledger) -> str:
     holder = f"version {one.holder}" if one.holder else "nobody"
     lines = [f"models:/{one.name}@{one.alias} is held by {holder}"]
     if one.moves:
-        lines.append(plain_table(HEADERS, [_cells(*pair) for pair in _with_next(one.moves)]))
+        end = "unknown" if one.astray else "now"
+        rows = [_cells(move, after, end) for move, after in _with_next(one.moves)]
+        lines.append(plain_table(HEADERS, rows))
     return "\n".join([*lines, *(f"careful: {warning}" for warning in warnings(one))])
 
 
@@ -67,12 +71,12 @@ def _with_next(moves: Sequence[Move]) -> list[tuple[Move, Move | None]]:
     return list(zip(moves, [*moves[1:], None], strict=True))
 
 
-def _cells(move: Move, after: Move | None) -> list[str]:
+def _cells(move: Move, after: Move | None, end: str) -> list[str]:
     forced = ", forced" if "forced" in move.facts else ""
     told = [
         str(move.number),
         _short(move.at),
-        _short(after.at) if after else "now",
+        _short(after.at) if after else end,
         f"{move.before or '–'} → {move.after or '–'}",
         move.facts.get("candidate", "–"),
         move.action + forced,

@@ -30,8 +30,9 @@ def target(client: MlflowClient, one: Ledger, number: int | None) -> ModelVersio
             if number is not None:
                 raise InputError(f"version: {number} of {one.name} was deleted") from error
     gone = ", ".join(str(each) for each in one.way_back())
-    deleted = f", but {gone}, which was deleted" if gone else ""
-    raise InputError(f"{uri}: no version had it before version {one.holder}{deleted}")
+    deleted = f" but {gone}, which was deleted" if gone else ""
+    before = f" before version {one.holder}" if one.holder else ""
+    raise InputError(f"{uri}: no version had it{before}{deleted}")
 
 
 def give_back(

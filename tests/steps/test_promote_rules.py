@@ -109,6 +109,16 @@ def test_a_dry_run_tells_the_verdict_and_moves_nothing(
     assert desk.ledger().moves == ()
 
 
+def test_a_dry_run_of_force_tells_that_the_gate_would_be_overridden(
+    copy_run: CopyRun, desk: Desk
+) -> None:
+    copy_run("good", recall=0.6)
+    desk.done("register")
+    told = desk.done("promote", HARD, mode="dry_run", force="true", reason="urgent")
+    assert "would be version 1 (had no version, forced: urgent); dry run" in told
+    assert desk.holder() is None
+
+
 def test_a_disabled_gate_is_not_asked_and_that_is_written_down(
     copy_run: CopyRun, desk: Desk
 ) -> None:

@@ -98,13 +98,34 @@ def test_a_deleted_version_is_passed_over_and_its_tenure_still_told(
 def test_a_rollback_needs_a_reason_and_a_model_to_roll_back(three: Desk) -> None:
     silent = three.run("rollback", alias="staging")
     assert (silent.exit_code, "reason: tell why" in silent.output) == (1, True)
-    nobody = three.run("rollback", alias="production", reason="x")
-    assert (nobody.exit_code, "no model of these candidates has production" in nobody.output) == (
-        1,
-        True,
-    )
     assert three.run("rollback", alias="champion", reason="x").exit_code == 1
     assert three.holder() == 3
+
+
+@pytest.mark.parametrize(
+    ("asked", "told"),
+    [
+        ({"alias": "production"}, "name: no model of these candidates ever had production"),
+        ({"alias": ""}, "alias: tell which, staging or production"),
+        ({"alias": "staging", "name": "llm_nobody"}, "there is no registered model 'llm_nobody'"),
+    ],
+)
+def test_a_rollback_of_what_there_is_not_is_refused(
+    three: Desk, asked: dict[str, str], told: str
+) -> None:
+    done = three.run("rollback", reason="x", **asked)
+    assert (done.exit_code, three.holder()) == (1, 3)
+    assert told in done.output
+
+
+def test_a_rollback_with_every_other_version_deleted_tells_so(
+    client: MlflowClient, three: Desk
+) -> None:
+    for version in "123":
+        client.delete_model_version(three.name, version)
+    done = three.run("rollback", **WHY)
+    assert done.exit_code == 1
+    assert f"models:/{three.name}@staging: no version had it but 3, 2, 1, which was" in done.output
 
 
 def test_a_rollback_is_a_run_of_its_own_and_takes_the_stage_along(
@@ -130,6 +151,24 @@ def test_history_tells_who_from_when_until_when_and_why(three: Desk) -> None:
         assert part in row
     assert [" now " in row for row in rows] == [False, False, False, True]
     assert "careful" not in told
+
+
+def test_history_does_not_tell_of_a_holder_that_it_holds_it_now_where_it_does_not(
+    client: MlflowClient, three: Desk
+) -> None:
+    client.set_registered_model_alias(three.name, "staging", "1")
+    told = three.done("history")
+    assert "is held by version 1" in told
+    assert " now " not in told
+    assert " unknown " in next(line for line in told.splitlines() if "2 → 3" in line)
+
+
+def test_history_of_a_name_that_is_not_registered_is_refused(desk: Desk) -> None:
+    done = desk.run("history", name="llm_nobody")
+    assert (done.exit_code, done.output) == (
+        1,
+        "Error: name: there is no registered model 'llm_nobody'\n",
+    )
 
 
 def test_history_as_json_holds_every_entry(three: Desk) -> None:

@@ -65,6 +65,25 @@ def test_a_metric_that_was_not_measured_is_no_evidence(gate: dict[str, float]) -
     assert (held.value, held.verdict) == ("not measured", UNKNOWN)
 
 
+@pytest.mark.parametrize(
+    ("metric", "why"),
+    [
+        ("correctness/mean", "its coverage of 0.799 is below min_coverage"),
+        ("corectness/mean", "nothing was scored by 'corectness' (did you mean 'correctness'?)"),
+        ("safety/n_false", "nothing was scored by 'safety'"),
+        ("exact_match/mean", "it fits no row"),
+        ("total_cost_estimate", "the cost of 3 rows is unknown"),
+        ("eror_rate", "no such metric (did you mean 'error_rate'?)"),
+        ("correctness/n_flase", "no such metric (did you mean 'correctness/n_false'?)"),
+    ],
+)
+def test_why_a_metric_was_not_measured_is_told(metric: str, why: str) -> None:
+    metrics = {"correctness/coverage": 0.799, "correctness/n_false": 2, "error_rate": 0.1}
+    metrics |= {"rows_of_unknown_cost": 3, "exact_match/n_scored": 0}
+    (held,) = check([Gate(metric=metric, max=1)], Measured(metrics, never), None)
+    assert (held.verdict, held.note) == (UNKNOWN, why)
+
+
 def test_every_bound_is_told_in_order() -> None:
     told = bounds({"m": 1 / 3}, min=0.2, max=0.25)
     assert [one.cells() for one in told] == [

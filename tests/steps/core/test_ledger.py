@@ -127,7 +127,7 @@ def _long(reason: str) -> Move:
     return Move("promote", None, 1, ledger.now(), "me", reason, None)
 
 
-@pytest.mark.parametrize("text", ["", "moved", "[]", '{"action": "promote"}'])
+@pytest.mark.parametrize("text", ["", "moved", "[]", "5", '{"action": "promote"}'])
 def test_a_tag_that_is_no_entry_is_named(client: MlflowClient, model: str, text: str) -> None:
     client.set_registered_model_tag(model, "promotion.staging.000001", text)
     with pytest.raises(LedgerError, match=r"promotion\.staging\.000001 is no entry"):
