@@ -93,6 +93,17 @@ def test_a_session_from_the_menu_to_its_end(lab: ChatLab, server: OllamaServer) 
     }
 
 
+def test_pasted_lines_are_one_question(lab: ChatLab) -> None:
+    with lab.terminal("--models", "one") as terminal:
+        terminal.expect("> ")
+        terminal.type("\x1b[200~one\n\n\tthree\x1b[201~ and typed\n")
+        terminal.expect("You said: one\n\n\tthree and typed\n")
+        terminal.expect("> ")
+        terminal.type(CONTROL_D)
+        assert terminal.wait() == 0
+    assert [sent[-1] for sent in lab.sent()] == ["one\n\n\tthree and typed"]
+
+
 def insist(terminal: Terminal, signal_it: Callable[[], None], heard: str) -> None:
     """Signal until it is heard: readline misses a signal that comes as it begins to wait."""
     for _ in range(10):

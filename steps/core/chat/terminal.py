@@ -32,7 +32,10 @@ def read_line(prompt: str) -> str:
 
 
 def edit_lines(words: Callable[[], Iterable[str]]) -> None:
-    """Arrow keys, earlier inputs, and the tabulator for what begins one of `words`."""
+    """Arrow keys, earlier inputs, and the tabulator for what begins one of `words`.
+
+    What is pasted is one input, however many lines it has.
+    """
     import readline  # to import it is what makes `input` edit
 
     def complete(text: str, number: int) -> str | None:
@@ -41,6 +44,7 @@ def edit_lines(words: Callable[[], Iterable[str]]) -> None:
     readline.set_completer_delims(" ,\n")
     readline.set_completer(complete)
     readline.parse_and_bind("tab: complete")
+    readline.parse_and_bind("set enable-bracketed-paste on")  # Python turns it off
 
 
 def tolerate_any_text() -> None:
@@ -75,12 +79,16 @@ def ended_by_signals() -> Iterator[None]:
     """Inside, a SIGTERM or a closed terminal raises SystemExit; afterwards it is ignored."""
 
     def end(number: int, frame: object) -> None:
+        _handle(signal.SIG_IGN)  # a terminal that closes tells so twice
         raise SystemExit(128 + number)
 
-    for number in ENDING:
-        signal.signal(number, end)
+    _handle(end)
     try:
         yield
     finally:
-        for number in ENDING:
-            signal.signal(number, signal.SIG_IGN)
+        _handle(signal.SIG_IGN)
+
+
+def _handle(by: Callable[[int, object], None] | signal.Handlers) -> None:
+    for number in ENDING:
+        signal.signal(number, by)
