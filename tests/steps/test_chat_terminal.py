@@ -157,6 +157,8 @@ def test_on_a_narrow_terminal_they_answer_one_after_the_other(
         terminal.expect("end\n")
         terminal.expect("two:\n")
         terminal.expect("end\n")
+        terminal.expect("one · tokens")
+        assert terminal.expect("\ntwo · ").count("\n") == 1  # broken between two words
         ask(terminal, "/model")
         terminal.expect("* 1  one")
         ask(terminal, "/model two")

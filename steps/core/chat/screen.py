@@ -3,6 +3,8 @@
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from itertools import chain
+from shutil import get_terminal_size
+from textwrap import fill
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -23,7 +25,18 @@ SIDES = 4  # characters of a column that are no text
 
 def note(text: str, **style: Any) -> None:
     """A line beside the answers: on stderr, so that a pipe gets the answers alone."""
-    click.secho(harmless(text), err=True, **(style or {"dim": True}))
+    told = harmless(text)
+    if is_interactive():
+        told = "\n".join(map(_within_width, told.split("\n")))
+    click.secho(told, err=True, **(style or {"dim": True}))
+
+
+def _within_width(line: str) -> str:
+    """Broken between words, where the terminal would break within one."""
+    width = get_terminal_size().columns
+    if len(line) <= width:
+        return line
+    return fill(line, width, break_long_words=False, break_on_hyphens=False)
 
 
 def show(turn: Turn) -> None:
