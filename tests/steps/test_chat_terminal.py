@@ -75,7 +75,7 @@ def test_a_session_from_the_menu_to_its_end(lab: ChatLab, server: OllamaServer) 
         terminal.expect("You said: third")
         terminal.expect("> ")
         terminal.type(CONTROL_D)
-        terminal.expect("2 answered · 1 stopped · ")
+        terminal.expect(" tokens) · 1 stopped · $0\n")
         assert terminal.wait() == 0
 
     cut = ["second", "Cut here"]
