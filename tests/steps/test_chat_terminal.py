@@ -66,7 +66,7 @@ def test_a_session_from_the_menu_to_its_end(lab: ChatLab, server: OllamaServer) 
         ask(terminal, "second")
         terminal.expect("Cut here")
         terminal.type(CONTROL_C)
-        terminal.expect("one was stopped; what had come is kept")
+        assert terminal.expect("one was stopped; what had come is kept") == "\n"
         never.set()
 
         terminal.expect("> ")
@@ -102,6 +102,21 @@ def test_pasted_lines_are_one_question(lab: ChatLab) -> None:
         terminal.type(CONTROL_D)
         assert terminal.wait() == 0
     assert [sent[-1] for sent in lab.sent()] == ["one\n\n\tthree and typed"]
+
+
+def test_what_is_typed_during_an_answer_is_not_drawn_within_it(
+    lab: ChatLab, server: OllamaServer
+) -> None:
+    with lab.terminal("--models", "one,two") as terminal:
+        rest = held_back(server, "Held back")
+        ask(terminal, "first")
+        drawn = terminal.expect("Held back")
+        terminal.type("/quit\n")
+        rest.set()
+        drawn += terminal.expect("one · tokens")
+        assert "/quit" not in drawn
+        terminal.expect("> /quit\n")  # it waited for the prompt
+        assert terminal.wait() == 0
 
 
 def insist(terminal: Terminal, signal_it: Callable[[], None], heard: str) -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from steps.core.chat.terminal import is_interactive
+from steps.core.chat.terminal import is_interactive, unechoed
 from steps.core.chat.turn import Turn
 from steps.core.harmless import harmless
 
@@ -47,10 +47,11 @@ def show(turn: Turn) -> None:
     from rich.console import Console  # slow, and only a terminal needs it
 
     console = Console(highlight=False)
-    if 1 < len(turn.questions) <= console.width // COLUMN:
-        _side_by_side(turn, console)
-    else:
-        _in_sequence(turn, lambda name: console.status(f"{name} …", spinner="dots"))
+    with unechoed():
+        if 1 < len(turn.questions) <= console.width // COLUMN:
+            _side_by_side(turn, console)
+        else:
+            _in_sequence(turn, lambda name: console.status(f"{name} …", spinner="dots"))
 
 
 def _nothing(name: str) -> AbstractContextManager[Any]:

@@ -3,8 +3,9 @@
 import os
 import signal
 import sys
+import termios
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from itertools import islice
 
 ENDING = (signal.SIGTERM, signal.SIGHUP)
@@ -51,6 +52,19 @@ def tolerate_any_text() -> None:
     """Bytes that are no text, either way, must not end a session."""
     for stream in (sys.stdin, sys.stdout, sys.stderr):
         stream.reconfigure(errors="replace")  # type: ignore[union-attr]
+
+
+@contextmanager
+def unechoed() -> Iterator[None]:
+    """What is typed meanwhile is kept for the next prompt, and a ^C moves nothing that is drawn."""
+    before = termios.tcgetattr(0)
+    quiet = [*before[:3], before[3] & ~termios.ECHO, *before[4:]]
+    termios.tcsetattr(0, termios.TCSANOW, quiet)
+    try:
+        yield
+    finally:
+        with suppress(termios.error):  # the terminal may have been closed
+            termios.tcsetattr(0, termios.TCSANOW, before)
 
 
 @contextmanager
