@@ -31,7 +31,7 @@ def scan(config: str, path: str) -> Verdict:
         for what in sorted(secrets.within(content)):
             found += 1
             click.echo(f"{place}: {what}")
-    looked = ", ".join(f"{n} {kind}" for kind, n in seen.items())
+    looked = ", ".join(f"{n:,} of {kind}s" for kind, n in seen.items())
     click.echo(f"Texts and files looked into: {looked}. Secrets found: {found}.")
     return Verdict.FAIL if found else Verdict.PASS
 

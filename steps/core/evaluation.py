@@ -228,7 +228,7 @@ def _status(run: Run, failure: str | None) -> str:
 
 def _failure(run: Run, summary: Summary) -> str | None:
     if run.stopped is not None:
-        return f"{run.stopped.reason}; {run.not_asked} rows have no outcome"
+        return f"{run.stopped.reason}; {run.not_asked} of {run.total} rows have no outcome"
     if not summary.answered:
         return "no row was answered"
     if summary.failed > run.policy.max_error_rate * run.total:

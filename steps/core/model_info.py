@@ -9,6 +9,7 @@ from math import isfinite
 from pathlib import Path
 from typing import Any
 
+import mlflow
 from mlflow import MlflowClient
 from mlflow.entities import Run
 from mlflow.entities.model_registry import ModelVersion, RegisteredModel
@@ -28,13 +29,16 @@ Info = dict[str, Any]
 
 
 def chosen_names(client: MlflowClient, config: Config, spec: str) -> list[str]:
-    """The registered names meant by "all", "available", or candidates and names of the registry
-    with commas between.
+    """The registered names meant by "available" (the config's), "all" (and the registry's other
+    ones), or candidates and names of the registry with commas between.
 
     Raises InputError for a name that neither config nor registry knows.
     """
     if spec.strip() in CHOICES:
-        return list(dict.fromkeys(one.registered_name for one in config.candidates))
+        names = [one.registered_name for one in config.candidates]
+        if spec.strip() == "all":
+            names += [model.name for model in mlflow.search_registered_models()]
+        return list(dict.fromkeys(names))
     own = {one.name: one.registered_name for one in config.candidates}
     own |= {name: name for name in own.values()}
     asked = [name.strip() for name in spec.split(",") if name.strip()]

@@ -19,7 +19,7 @@ from steps.core.leaderboard import UNKNOWN
 
 SHOWN = 5  # prompts and answers; the JSON file has more
 MAX_TEXT = 200  # characters of a prompt, an answer or a parameter
-NARROW = 20  # characters of a cell that stays on one line
+HUGE = 1e15  # MLflow keeps an infinity as the largest number there is
 Info = Mapping[str, Any]
 Row = Sequence[object]
 
@@ -40,6 +40,9 @@ def printable(text: object) -> str:
 
 def _parts(info: Info, rank_by: str) -> Iterator[RenderableType]:
     yield Rule(printable(info["name"]), align="left", style="bold")
+    held = [f"{printable(alias)}: version {number}" for alias, number in info["aliases"].items()]
+    if held:
+        yield " · ".join(held)
     yield from _table(
         ("version", "candidate", "model", rank_by.removesuffix("/mean"), "errors", "registered"),
         [_row(version, rank_by) for version in info["versions"]],
@@ -58,7 +61,7 @@ def _parts(info: Info, rank_by: str) -> Iterator[RenderableType]:
 def _row(version: Info, rank_by: str) -> Row:
     known, errors = version["parameters"], version["metrics"].get("error_rate")
     return [
-        f"{version['version']} {', '.join(version['aliases'])}",
+        version["version"],
         known.get("candidate"),
         known.get("model_name"),
         _value(version, rank_by),
@@ -112,7 +115,8 @@ def _value(version: Info, name: str) -> str | None:
     if value is None:
         return None
     if scorer == name:
-        return f"{value:,.0f}" if value.is_integer() else f"{value:.4g}"
+        whole = value.is_integer() and abs(value) < HUGE
+        return f"{value:,.0f}" if whole else f"{value:.4g}"
     low, high = (metrics.get(f"{scorer}/{end}") for end in ("ci_low", "ci_high"))
     known = low is not None and high is not None
     return f"{value:.2f} [{low:.2f}, {high:.2f}]" if known else f"{value:.2f}"
@@ -122,9 +126,8 @@ def _table(headings: Sequence[str], rows: Iterable[Row]) -> Iterator[Table]:
     """Nothing where there is no row."""
     lines = [[printable(cell) for cell in row] for row in rows]
     table = Table(box=SIMPLE_HEAD, show_edge=False, padding=(0, 1, 0, 0), header_style="bold")
-    for heading, *cells in zip(headings, *lines, strict=True):
-        short = all(len(cell) <= NARROW for cell in cells)
-        table.add_column(heading, overflow="fold", no_wrap=short)
+    for heading in headings:
+        table.add_column(heading, overflow="fold")
     for line in lines:
         table.add_row(*line)
     if lines:

@@ -5,6 +5,8 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+import click
+
 from steps.core.runner import Answer
 
 Tick = Callable[[Answer], None]
@@ -58,6 +60,6 @@ def _lines(name: str, total: int) -> Tick:
         errors += not answer.completion.answered
         if done == total or time.monotonic() - told > QUIET_S:
             told = time.monotonic()
-            print(f"{name}: {done}/{total} rows, {errors} errors", flush=True)
+            click.echo(f"{name}: {done}/{total} rows, {errors} errors")
 
     return tick

@@ -47,7 +47,7 @@ def test_what_else_there_is_to_tell_is_on_stderr(piped: CompletedProcess[str]) -
     assert "server busy" in told[2]
     assert told[2].endswith("/retry asks again")
     assert "/nope is no command: /help lists them" in told
-    assert any(line.startswith("3 answered · 1 failed · ") for line in told)
+    assert any(line.startswith("3 answered (") and " · 1 failed · " in line for line in told)
     assert "\x1b" not in piped.stderr
 
 

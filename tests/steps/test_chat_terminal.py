@@ -66,7 +66,7 @@ def test_a_session_from_the_menu_to_its_end(lab: ChatLab, server: OllamaServer) 
         ask(terminal, "second")
         terminal.expect("Cut here")
         terminal.type(CONTROL_C)
-        terminal.expect("one was stopped; what had come is kept")
+        assert terminal.expect("one was stopped; what had come is kept") == "\n"
         never.set()
 
         terminal.expect("> ")
@@ -75,7 +75,7 @@ def test_a_session_from_the_menu_to_its_end(lab: ChatLab, server: OllamaServer) 
         terminal.expect("You said: third")
         terminal.expect("> ")
         terminal.type(CONTROL_D)
-        terminal.expect("2 answered · 1 stopped · ")
+        terminal.expect(" tokens) · 1 stopped · $0\n")
         assert terminal.wait() == 0
 
     cut = ["second", "Cut here"]
@@ -91,6 +91,32 @@ def test_a_session_from_the_menu_to_its_end(lab: ChatLab, server: OllamaServer) 
         "error": "stopped by the user",
         "partial": "Cut here",
     }
+
+
+def test_pasted_lines_are_one_question(lab: ChatLab) -> None:
+    with lab.terminal("--models", "one") as terminal:
+        terminal.expect("> ")
+        terminal.type("\x1b[200~one\n\n\tthree\x1b[201~ and typed\n")
+        terminal.expect("You said: one\n\n\tthree and typed\n")
+        terminal.expect("> ")
+        terminal.type(CONTROL_D)
+        assert terminal.wait() == 0
+    assert [sent[-1] for sent in lab.sent()] == ["one\n\n\tthree and typed"]
+
+
+def test_what_is_typed_during_an_answer_is_not_drawn_within_it(
+    lab: ChatLab, server: OllamaServer
+) -> None:
+    with lab.terminal("--models", "one,two") as terminal:
+        rest = held_back(server, "Held back")
+        ask(terminal, "first")
+        drawn = terminal.expect("Held back")
+        terminal.type("/quit\n")
+        rest.set()
+        drawn += terminal.expect("one · tokens")
+        assert "/quit" not in drawn
+        terminal.expect("> /quit\n")  # it waited for the prompt
+        assert terminal.wait() == 0
 
 
 def insist(terminal: Terminal, signal_it: Callable[[], None], heard: str) -> None:
@@ -146,6 +172,8 @@ def test_on_a_narrow_terminal_they_answer_one_after_the_other(
         terminal.expect("end\n")
         terminal.expect("two:\n")
         terminal.expect("end\n")
+        terminal.expect("one · tokens")
+        assert terminal.expect("\ntwo · ").count("\n") == 1  # broken between two words
         ask(terminal, "/model")
         terminal.expect("* 1  one")
         ask(terminal, "/model two")

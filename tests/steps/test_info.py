@@ -11,7 +11,9 @@ from click.testing import Result
 from mlflow import MlflowClient
 from mlflow.entities import Run
 
+from steps.core.config import load
 from steps.core.ledger import Move
+from steps.core.model_info import chosen_names
 from steps.core.model_info_text import printable
 from steps.evaluate import main as evaluate
 from steps.info import main as info
@@ -20,6 +22,7 @@ from tests.servers.ollama import OllamaServer, Reply
 from tests.steps.conftest import ConfigWriter, CopyRun, invoke
 
 HOSTILE = "\x1b[31mred\x1b]0;mine\x07 \x9b2J [bold]x[/bold] [/nope] :smile: \u202egnp.exe café \0"
+REASON = "the gate holds"
 ANSWERS = {
     "Which city is the capital of France?": "Paris",
     "Which city is the capital of Spain?": HOSTILE,
@@ -83,17 +86,18 @@ def test_everything_is_shown_within_the_width_of_the_terminal(
     monkeypatch: pytest.MonkeyPatch,
     width: int,
 ) -> None:
-    client.set_registered_model_alias(registered_name, "staging", "1")
+    for alias in ("staging", "production"):
+        client.set_registered_model_alias(registered_name, alias, "1")
     monkeypatch.setenv("COLUMNS", str(width))
     text = told(registered, output)
     lines = text.replace(str(output), "told").splitlines()
     assert max(map(len, lines)) <= width
     cells = [re.split(r"  +", line.strip()) for line in lines]
     rows = {row[0]: row[1:] for row in cells}
-    for row in (["second", "llama3.1:8b"], ["first", "llama3.1:8b"]):
-        number = "1 staging" if row[0] == "first" else "2"
-        assert rows[number][:4] == [*row, "0.50 [0.09, 0.91]", "0.0%"]
-    assert any(line.startswith("Version 1 (staging), evaluated on capitals") for line in lines)
+    for number, name in {"2": "second", "1": "first"}.items():
+        assert rows[number][:4] == [name, "llama3.1:8b", "0.50 [0.09, 0.91]", "0.0%"]
+    assert "production: version 1 · staging: version 1" in lines
+    assert "Version 1 (production, staging), evaluated on capitals" in text
     assert rows["option.num_ctx"] == ["4096"]
     assert rows["contains_facts"] == ["0.50 [0.09, 0.91]", "2", "0", "0"]
     assert rows["total_tokens"] == [str(_metrics(output)["total_tokens"]).removesuffix(".0")]
@@ -166,6 +170,23 @@ def test_moves_of_aliases_are_told_in_their_order(
 
 
 @pytest.mark.usefixtures("versions")
+def test_a_table_too_wide_for_the_terminal_loses_nothing(
+    client: MlflowClient,
+    config: Path,
+    registered_name: str,
+    output: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    key = "promotion.production.000001"
+    client.set_registered_model_tag(registered_name, key, _move(REASON))
+    monkeypatch.setenv("COLUMNS", "77")
+    text = told(config, output)
+    assert re.search("verdict +who +reason *\n", text)
+    row = next(line for line in text.splitlines() if "production" in line)
+    assert row.split()[1:] == ["production", "–", "1", "promote", "pass", "ana", *REASON.split()]
+
+
+@pytest.mark.usefixtures("versions")
 def test_a_tag_that_tells_of_no_move_is_named(
     client: MlflowClient, config: Path, registered_name: str, output: Path
 ) -> None:
@@ -202,6 +223,16 @@ def test_models_may_name_candidates_and_registered_models_that_no_config_knows(
     assert text.count("all of it: ") == 2
     files = {f"{registered_name}.json", f"{registered_name}.theirs.json"}
     assert {file.name for file in output.iterdir()} == files
+
+
+def test_all_are_those_of_the_config_and_then_those_of_the_registry(
+    client: MlflowClient, config: Path, registered_name: str
+) -> None:
+    client.create_registered_model(f"{registered_name}.others")
+    own, *others = chosen_names(client, load(config), "all")
+    assert own == registered_name
+    assert f"{registered_name}.others" in others
+    assert chosen_names(client, load(config), "available") == [registered_name]
 
 
 def test_what_is_not_registered_yet_is_told(

@@ -20,16 +20,16 @@ def of_reply(reply: Reply) -> str:
 
 
 def of_session(replies: Sequence[Reply]) -> str:
-    """How many were answered or not, and the tokens and USD of all."""
+    """How many were answered, in how many tokens, how many were not, and the USD of all."""
     answered = [reply for reply in replies if reply.completion.answered]
     stopped = sum(reply.stopped for reply in replies)
     failed = len(replies) - len(answered) - stopped
     tokens = _sum(reply.completion.usage.total_tokens for reply in answered)
+    counted = "tokens unknown" if tokens is None else f"{tokens:,.0f} tokens"
     told = (
-        f"{len(answered)} answered",
+        f"{len(answered)} answered" + (f" ({counted})" if answered else ""),
         f"{stopped} stopped" if stopped else "",
         f"{failed} failed" if failed else "",
-        "tokens unknown" if tokens is None else f"{tokens:,.0f} tokens",
         _usd(total_usd(replies)),
     )
     return " · ".join(filter(None, told))

@@ -3,11 +3,13 @@
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from itertools import chain
+from shutil import get_terminal_size
+from textwrap import fill
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from steps.core.chat.terminal import is_interactive
+from steps.core.chat.terminal import is_interactive, unechoed
 from steps.core.chat.turn import Turn
 from steps.core.harmless import harmless
 
@@ -23,7 +25,18 @@ SIDES = 4  # characters of a column that are no text
 
 def note(text: str, **style: Any) -> None:
     """A line beside the answers: on stderr, so that a pipe gets the answers alone."""
-    click.secho(harmless(text), err=True, **(style or {"dim": True}))
+    told = harmless(text)
+    if is_interactive():
+        told = "\n".join(map(_within_width, told.split("\n")))
+    click.secho(told, err=True, **(style or {"dim": True}))
+
+
+def _within_width(line: str) -> str:
+    """Broken between words, where the terminal would break within one."""
+    width = get_terminal_size().columns
+    if len(line) <= width:
+        return line
+    return fill(line, width, break_long_words=False, break_on_hyphens=False)
 
 
 def show(turn: Turn) -> None:
@@ -34,10 +47,11 @@ def show(turn: Turn) -> None:
     from rich.console import Console  # slow, and only a terminal needs it
 
     console = Console(highlight=False)
-    if 1 < len(turn.questions) <= console.width // COLUMN:
-        _side_by_side(turn, console)
-    else:
-        _in_sequence(turn, lambda name: console.status(f"{name} …", spinner="dots"))
+    with unechoed():
+        if 1 < len(turn.questions) <= console.width // COLUMN:
+            _side_by_side(turn, console)
+        else:
+            _in_sequence(turn, lambda name: console.status(f"{name} …", spinner="dots"))
 
 
 def _nothing(name: str) -> AbstractContextManager[Any]:

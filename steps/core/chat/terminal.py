@@ -3,8 +3,9 @@
 import os
 import signal
 import sys
+import termios
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from itertools import islice
 
 ENDING = (signal.SIGTERM, signal.SIGHUP)
@@ -32,7 +33,10 @@ def read_line(prompt: str) -> str:
 
 
 def edit_lines(words: Callable[[], Iterable[str]]) -> None:
-    """Arrow keys, earlier inputs, and the tabulator for what begins one of `words`."""
+    """Arrow keys, earlier inputs, and the tabulator for what begins one of `words`.
+
+    What is pasted is one input, however many lines it has.
+    """
     import readline  # to import it is what makes `input` edit
 
     def complete(text: str, number: int) -> str | None:
@@ -41,12 +45,26 @@ def edit_lines(words: Callable[[], Iterable[str]]) -> None:
     readline.set_completer_delims(" ,\n")
     readline.set_completer(complete)
     readline.parse_and_bind("tab: complete")
+    readline.parse_and_bind("set enable-bracketed-paste on")  # Python turns it off
 
 
 def tolerate_any_text() -> None:
     """Bytes that are no text, either way, must not end a session."""
     for stream in (sys.stdin, sys.stdout, sys.stderr):
         stream.reconfigure(errors="replace")  # type: ignore[union-attr]
+
+
+@contextmanager
+def unechoed() -> Iterator[None]:
+    """What is typed meanwhile is kept for the next prompt, and a ^C moves nothing that is drawn."""
+    before = termios.tcgetattr(0)
+    quiet = [*before[:3], before[3] & ~termios.ECHO, *before[4:]]
+    termios.tcsetattr(0, termios.TCSANOW, quiet)
+    try:
+        yield
+    finally:
+        with suppress(termios.error):  # the terminal may have been closed
+            termios.tcsetattr(0, termios.TCSANOW, before)
 
 
 @contextmanager
@@ -75,12 +93,16 @@ def ended_by_signals() -> Iterator[None]:
     """Inside, a SIGTERM or a closed terminal raises SystemExit; afterwards it is ignored."""
 
     def end(number: int, frame: object) -> None:
+        _handle(signal.SIG_IGN)  # a terminal that closes tells so twice
         raise SystemExit(128 + number)
 
-    for number in ENDING:
-        signal.signal(number, end)
+    _handle(end)
     try:
         yield
     finally:
-        for number in ENDING:
-            signal.signal(number, signal.SIG_IGN)
+        _handle(signal.SIG_IGN)
+
+
+def _handle(by: Callable[[int, object], None] | signal.Handlers) -> None:
+    for number in ENDING:
+        signal.signal(number, by)

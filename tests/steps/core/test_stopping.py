@@ -77,7 +77,7 @@ def test_too_many_failed_rows_end_a_run_and_what_was_answered_stays(
     (run,) = client.search_runs([experiment], "tags.candidate = 'c0'")
     assert run.info.status == "FAILED"
     assert run.data.tags["failure"].startswith("3 of 10 rows failed, more than max_error_rate 0.2")
-    assert run.data.tags["failure"].endswith("3 rows have no outcome")
+    assert run.data.tags["failure"].endswith("3 of 10 rows have no outcome")
     assert (run.data.metrics["status/ok"], run.data.metrics["status/error"]) == (4, 3)
 
     assert run_prompts(str(config), str(data), "all", "", Asking())

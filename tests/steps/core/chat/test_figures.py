@@ -59,10 +59,10 @@ def test_an_answer_in_figures(completion: Completion, first_s: float | None, lin
 def test_a_session_in_figures() -> None:
     failed = Completion("error", error="no", cost_usd=0.0)
     told = figures.of_session([reply(COUNTED), reply(COUNTED), reply(failed)])
-    assert told == "2 answered · 1 failed · 2,424 tokens · $0.0025"
+    assert told == "2 answered (2,424 tokens) · 1 failed · $0.0025"
 
 
 def test_a_session_with_a_cost_that_is_unknown_has_no_total() -> None:
     stopped = Completion("incomplete", partial="hel", error=STOPPED)
     told = figures.of_session([reply(COUNTED), reply(stopped)])
-    assert told == "1 answered · 1 stopped · 1,212 tokens · cost unknown"
+    assert told == "1 answered (1,212 tokens) · 1 stopped · cost unknown"
