@@ -73,15 +73,13 @@ class Connection(ABC):
     def whole(self, response: requests.Response) -> dict[str, Any]:
         """The one JSON object of an answer that was not streamed."""
         with self._reading(response):
-            return self.parsed(response.content)
+            # Some keep the connection alive with blank lines for as long as they have no answer.
+            return self.parsed(b"".join(self._in_time(response.iter_content(None))))
 
     def lines(self, response: requests.Response) -> Iterator[bytes]:
         """The lines of a streamed answer that are not empty, as they arrive."""
-        until = time.monotonic() + self._config.timeout_s
         with self._reading(response):
-            for line in response.iter_lines():
-                if time.monotonic() > until:
-                    raise self._timed_out()
+            for line in self._in_time(response.iter_lines()):
                 if line.strip():
                     yield line
 
@@ -93,6 +91,8 @@ class Connection(ABC):
                 yield self.parsed(line)
             elif field == b"data" and data.strip() != b"[DONE]":
                 yield self.parsed(data)
+            elif field == b"error":  # llama.cpp's until late 2025
+                yield {"error": self.parsed(data)}
 
     def parsed(self, raw: bytes) -> dict[str, Any]:
         """The JSON object of a body or a line. Raises CallError where it is none."""
@@ -131,6 +131,14 @@ class Connection(ABC):
         except requests.RequestException as error:
             text = f"cannot call {self.server} at {url}: {error}"
             raise CallError("invalid_request", text) from error
+
+    def _in_time(self, pieces: Iterator[bytes]) -> Iterator[bytes]:
+        """What arrives within the time of one call. Raises CallError after it."""
+        until = time.monotonic() + self._config.timeout_s
+        for piece in pieces:
+            if time.monotonic() > until:
+                raise self._timed_out()
+            yield piece
 
     @contextmanager
     def _reading(self, response: requests.Response) -> Iterator[None]:

@@ -19,7 +19,7 @@ from llm_models.errors import SECRET_VARIABLES
 SHORTEST = 8  # characters; a shorter value is found in ordinary words
 SQLITE = b"SQLite format 3\0"
 SHAPES = {
-    "a Google API key": r"AIza[\w-]{35}",
+    "a Google API key": r"AIza[\w-]{35}|\bAQ\.[\w-]{30,}",
     "a Google access token": r"ya29\.[\w-]{20,}",
     "an OpenAI-style key": r"\bsk-[\w-]{20,}",
     "a Hugging Face token": r"\bhf_[A-Za-z0-9]{30,}",

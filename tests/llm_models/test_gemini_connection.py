@@ -45,6 +45,18 @@ def test_half_an_answer_is_incomplete(
     assert completion.cost_usd is None, "half an answer may have been billed"
 
 
+@pytest.mark.parametrize("form", [BUSY, json.dumps(BUSY, indent=2).encode()], ids=["event", "bare"])
+def test_a_stream_that_begins_with_an_error_is_refused(
+    form: Any, gemini_server: GeminiServer, gemini_model: Any
+) -> None:
+    gemini_server.fault(Reply(chunks=[form]))
+
+    (completion,) = gemini_model().stream(HELLO)
+
+    assert (completion.status, completion.error_kind) == ("error", "overloaded")
+    assert completion.cost_usd == 0.0
+
+
 @pytest.mark.parametrize("end", [[], [b'data: {"candidates": [{"cont']], ids=["between", "within"])
 def test_a_connection_lost_between_or_within_events_is_incomplete(
     end: list[bytes], gemini_server: GeminiServer, gemini_model: Any
