@@ -112,10 +112,10 @@ def kind_of(status: int, words: str) -> str:
     return by_words or _KIND_OF_STATUS.get(status, other)
 
 
-def seconds(retry_after: str | None) -> float | None:
-    """A Retry-After in seconds; None where it is missing or a date."""
+def seconds(retry_after: str | None, message: str = "") -> float | None:
+    """A Retry-After in seconds; where it is missing, or a date, the wait the message asks for."""
     plain = retry_after and re.fullmatch(r"\d{1,6}(\.\d+)?", retry_after.strip())
-    return float(retry_after) if retry_after and plain else None
+    return float(retry_after) if retry_after and plain else stated_wait(message)
 
 
 def stated_wait(text: str) -> float | None:

@@ -13,7 +13,7 @@ from pydantic import BaseModel, Field
 
 from llm_models.base import Provider
 from llm_models.connection import Connection, told
-from llm_models.error_body import error_text, kind_of, seconds, stated_wait
+from llm_models.error_body import error_text, kind_of, seconds
 from llm_models.errors import CallError, scrub
 from llm_models.schema import Chunk, ModelConfig, Request, Sampling, Status, Usage
 from llm_models.thinking import after_thinking
@@ -71,13 +71,10 @@ class Server(Connection):
         hint = _HINTS.get(kind) or _refused_option(kind, text)
         if kind == "server_error" and not self.key:  # what LiteLLM answers to a missing key
             hint = "set OPENAI_API_KEY if that server wants a key"
-        wait = seconds(retry_after)
-        if wait is None and kind == "rate_limited":
-            wait = stated_wait(text)
         return CallError(
             kind,
             f"the server at {self.url} {said}: {text or 'no message'}",
-            retry_after=wait,
+            retry_after=seconds(retry_after, text if kind == "rate_limited" else ""),
             hint=hint,
             retry=False if kind == "bad_response" else None,  # a wrong address stays wrong
         )
