@@ -1,6 +1,5 @@
 """HTTP to a server of models: who asks, how long to wait, and what comes back or breaks."""
 
-import ipaddress
 import json
 import os
 import time
@@ -8,11 +7,11 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, ClassVar
-from urllib.parse import urlsplit
 
 import requests
 
 from llm_models.errors import CallError
+from llm_models.loopback import is_loopback
 from llm_models.requests_transport import Transport, until_left
 from llm_models.schema import ModelConfig
 
@@ -113,7 +112,7 @@ class Connection(ABC):
 
     def _request(self, path: str, payload: dict[str, Any] | None) -> requests.Response:
         url, limit = self.url, self._config.timeout_s
-        session = self._near if _is_loopback(url) else self._far
+        session = self._near if is_loopback(url) else self._far
         try:
             return session.request(
                 "GET" if payload is None else "POST",
@@ -175,11 +174,3 @@ class Connection(ABC):
 def told(facts: Any) -> dict[str, Any]:
     """Only what has a value: servers leave facts out, empty or null as they please."""
     return {k: v for k, v in facts.items() if v} if isinstance(facts, dict) else {}
-
-
-def _is_loopback(url: str) -> bool:
-    host = urlsplit(url).hostname or ""
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost" or host.endswith(".localhost")
