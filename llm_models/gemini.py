@@ -59,6 +59,10 @@ class Gemini(Provider):
         }
         return {name: value for name, value in limits.items() if value}
 
+    def warm_up(self) -> None:
+        """Set up the SDK's client: a tenth of a second that is no latency of the first calls."""
+        self._client()
+
     def mlflow_judge_url(self) -> str | None:
         base = _base_url(self.config)
         page = f"v1beta/models/{self.config.model}:generateContent"
