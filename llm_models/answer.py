@@ -83,7 +83,8 @@ class Answer:
     def _outcome(self, **fields: Any) -> Completion:
         latency = time.perf_counter() - self.started
         kind = fields.get("error_kind")
-        billed = self.last.usage is not None or kind is None or KINDS[kind].billable
+        begun = bool(self.texts) or self.last.usage is not None
+        billed = begun or kind is None or KINDS[kind].billable
         price = self.provider.config.price
         fields.setdefault("hint", self.last.hint)
         return Completion(

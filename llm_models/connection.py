@@ -1,6 +1,5 @@
 """HTTP to a server of models: who asks, how long to wait, and what comes back or breaks."""
 
-import ipaddress
 import json
 import os
 import time
@@ -8,11 +7,11 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, ClassVar
-from urllib.parse import urlsplit
 
 import requests
 
 from llm_models.errors import CallError
+from llm_models.loopback import is_loopback
 from llm_models.requests_transport import Transport, until_left
 from llm_models.schema import ModelConfig
 
@@ -73,15 +72,13 @@ class Connection(ABC):
     def whole(self, response: requests.Response) -> dict[str, Any]:
         """The one JSON object of an answer that was not streamed."""
         with self._reading(response):
-            return self.parsed(response.content)
+            # Some keep the connection alive with blank lines for as long as they have no answer.
+            return self.parsed(b"".join(self._in_time(response.iter_content(None))))
 
     def lines(self, response: requests.Response) -> Iterator[bytes]:
         """The lines of a streamed answer that are not empty, as they arrive."""
-        until = time.monotonic() + self._config.timeout_s
         with self._reading(response):
-            for line in response.iter_lines():
-                if time.monotonic() > until:
-                    raise self._timed_out()
+            for line in self._in_time(response.iter_lines()):
                 if line.strip():
                     yield line
 
@@ -93,6 +90,8 @@ class Connection(ABC):
                 yield self.parsed(line)
             elif field == b"data" and data.strip() != b"[DONE]":
                 yield self.parsed(data)
+            elif field == b"error":  # llama.cpp's until late 2025
+                yield {"error": self.parsed(data)}
 
     def parsed(self, raw: bytes) -> dict[str, Any]:
         """The JSON object of a body or a line. Raises CallError where it is none."""
@@ -113,7 +112,7 @@ class Connection(ABC):
 
     def _request(self, path: str, payload: dict[str, Any] | None) -> requests.Response:
         url, limit = self.url, self._config.timeout_s
-        session = self._near if _is_loopback(url) else self._far
+        session = self._near if is_loopback(url) else self._far
         try:
             return session.request(
                 "GET" if payload is None else "POST",
@@ -131,6 +130,14 @@ class Connection(ABC):
         except requests.RequestException as error:
             text = f"cannot call {self.server} at {url}: {error}"
             raise CallError("invalid_request", text) from error
+
+    def _in_time(self, pieces: Iterator[bytes]) -> Iterator[bytes]:
+        """What arrives within the time of one call. Raises CallError after it."""
+        until = time.monotonic() + self._config.timeout_s
+        for piece in pieces:
+            if time.monotonic() > until:
+                raise self._timed_out()
+            yield piece
 
     @contextmanager
     def _reading(self, response: requests.Response) -> Iterator[None]:
@@ -167,11 +174,3 @@ class Connection(ABC):
 def told(facts: Any) -> dict[str, Any]:
     """Only what has a value: servers leave facts out, empty or null as they please."""
     return {k: v for k, v in facts.items() if v} if isinstance(facts, dict) else {}
-
-
-def _is_loopback(url: str) -> bool:
-    host = urlsplit(url).hostname or ""
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost" or host.endswith(".localhost")

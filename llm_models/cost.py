@@ -58,7 +58,7 @@ def _input_cost(price: dict[str, Any], usage: Usage) -> float:
 
 
 def _billed_output(usage: Usage) -> int | None:
-    """Thinking is billed as output; a provider that counts neither has counted nothing."""
-    if usage.output_tokens is None and usage.thinking_tokens is None:
+    """Thinking is billed as output; what it cost alone does not tell what the text cost."""
+    if usage.output_tokens is None:
         return None
-    return (usage.output_tokens or 0) + (usage.thinking_tokens or 0)
+    return usage.output_tokens + (usage.thinking_tokens or 0)

@@ -14,7 +14,7 @@ SECRET_VARIABLES = (
     "MLFLOW_TRACKING_TOKEN",
 )
 _SECRET_SHAPES = re.compile(
-    r"AIza[\w-]{20,}|\bsk-[\w-]{16,}|ya29\.[\w.-]+|(?<=[?&]key=)[^&\s\"']+"
+    r"AIza[\w-]{20,}|\bAQ\.[\w-]{20,}|\bsk-[\w-]{16,}|ya29\.[\w.-]+|(?<=[?&]key=)[^&\s\"']+"
     r"|(?<=Bearer )[\w.~+/=-]+|(?<=://)[^/\s@]*:[^/\s@]*(?=@)"
 )
 MAX_MESSAGE = 300  # characters: servers answer with whole HTML pages

@@ -16,6 +16,7 @@ from llm_models.errors import CallError
 from llm_models.gemini_answer import chunk_of, parts_of, speaks
 from llm_models.gemini_errors import guarded, problem, translated
 from llm_models.gemini_request import GeminiOptions, config_of, contents_of
+from llm_models.loopback import is_loopback
 from llm_models.schema import Chunk, ModelConfig, Request
 
 if TYPE_CHECKING:
@@ -58,8 +59,12 @@ class Gemini(Provider):
         }
         return {name: value for name, value in limits.items() if value}
 
+    def warm_up(self) -> None:
+        """Set up the SDK's client: a tenth of a second that is no latency of the first calls."""
+        self._client()
+
     def mlflow_judge_url(self) -> str | None:
-        base = self.config.base_url or os.environ.get("GOOGLE_GEMINI_BASE_URL")
+        base = _base_url(self.config)
         page = f"v1beta/models/{self.config.model}:generateContent"
         return f"{base.rstrip('/')}/{page}" if base else None
 
@@ -109,6 +114,10 @@ def _on_vertex() -> bool:
     return os.environ.get("GOOGLE_GENAI_USE_ENTERPRISE", legacy).lower() in ("true", "1")
 
 
+def _base_url(config: ModelConfig) -> str | None:
+    return config.base_url or os.environ.get("GOOGLE_GEMINI_BASE_URL")
+
+
 def _key() -> str:
     """Raises CallError when there is none, or one that no HTTP header can carry."""
     keys = (os.environ.get(name, "").strip() for name in KEYS)
@@ -136,6 +145,8 @@ def _connect(config: ModelConfig, key: str | None) -> "Client":
             return Client(vertexai=key is None, api_key=key, http_options=http)
     except CallError as error:
         raise CallError("unauthenticated", str(error)) from None
+    except ImportError as error:  # of what a SOCKS proxy needs
+        raise problem("unreachable", f"no way to Gemini: {error}", retry=False) from None
 
 
 def _transport(config: ModelConfig) -> dict[str, Any]:
@@ -143,7 +154,11 @@ def _transport(config: ModelConfig) -> dict[str, Any]:
     from httpx2 import Limits
 
     kept = max(MIN_POOL, config.concurrency)
-    return {"follow_redirects": False, "limits": Limits(max_keepalive_connections=kept)}
+    return {
+        "follow_redirects": False,
+        "limits": Limits(max_keepalive_connections=kept),
+        "trust_env": not is_loopback(_base_url(config) or ""),  # no proxy to loopback
+    }
 
 
 def _quieten() -> None:

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from json import JSONDecodeError
 from typing import Any
 
+from llm_models.error_body import duration, stated_wait
 from llm_models.errors import KINDS, CallError, scrub, shorten
 
 KEY_PAGE = "https://aistudio.google.com/apikey"
@@ -64,8 +65,6 @@ _REMEDIES = {
 _OVERFLOW = re.compile(r"token count\b.*\b(exceed|only support)|maximum number of tokens allowed")
 _BAD_KEY = re.compile(r"API key (not valid|not found|expired)", re.IGNORECASE)
 _MARKUP = re.compile(r"<(style|script)\b.*?</\1>|<[^>]*>", re.DOTALL | re.IGNORECASE)
-_WAIT = re.compile(r"retry in ((?:[\d.]+(?:ms|[hms]))+)")
-_SECONDS = {"h": 3600.0, "m": 60.0, "s": 1.0, "ms": 0.001}
 _WRONG_ADDRESS = ("UnsupportedProtocol", "InvalidURL", "LocalProtocolError")
 
 
@@ -193,13 +192,9 @@ def _daily_quota(details: list[dict[str, Any]]) -> str | None:
 
 
 def _retry_after(details: list[dict[str, Any]], text: str) -> float | None:
-    """Seconds, from RetryInfo ("36s", "57.9s"), else from the message ("retry in 1m2.5s")."""
-    stated = [str(d["retryDelay"]) for d in details if "retryDelay" in d]
-    for wait in stated + [match[1] for match in _WAIT.finditer(text)]:
-        pieces = re.findall(r"(\d+(?:\.\d+)?)(ms|[hms])", wait)
-        if pieces:
-            return sum(float(number) * _SECONDS[unit] for number, unit in pieces)
-    return None
+    """Seconds, from RetryInfo ("36s", "57.9s"), else from the message."""
+    stated = (duration(str(d["retryDelay"])) for d in details if "retryDelay" in d)
+    return next((wait for wait in stated if wait is not None), stated_wait(text))
 
 
 def _broken_connection(error: Exception) -> CallError:

@@ -4,6 +4,7 @@ import logging
 import os
 import re
 import threading
+import time
 from collections.abc import Iterator
 from dataclasses import asdict, replace
 from typing import Annotated, Any, Literal
@@ -99,13 +100,17 @@ class Ollama(Provider):
         return min(most, int(allowed)) if allowed.isdigit() and int(allowed) else most
 
     def warm_up(self) -> float | None:
-        """Load the model as the calls will want it: another num_ctx would load it again."""
+        """Load the model as the calls will want it: another num_ctx would load it again.
+
+        The server tells how long that took only in answers; here its call is that long.
+        """
         payload = self._payload(Request(()), stream=False)
         kept = {
             name: payload[name] for name in ("model", "options", "keep_alive") if name in payload
         }
-        loaded = self._server.ask("/api/generate", kept | {"stream": False})
-        return timing(loaded).load_s
+        began = time.perf_counter()
+        self._server.ask("/api/generate", kept | {"stream": False})
+        return time.perf_counter() - began
 
     def mlflow_judge_url(self) -> str:
         """MLflow itself would ask localhost, whatever OLLAMA_HOST says."""
@@ -164,8 +169,9 @@ class Ollama(Provider):
         """The message of one piece. Raises CallError for an error in its place."""
         message = told(piece.get("message"))
         answers = bool(message) or "done" in piece
+        failed = {"error", "statuscode"} & {key.lower() for key in told(piece)}
         # A server may also put the error's text where a key belongs.
-        if piece.get("error") or (not answers and any(" " in key for key in piece)):
+        if failed or (not answers and any(" " in key for key in piece)):
             raise self._server.refusal(None, piece)
         if not answers or not isinstance(message.get("content", ""), str):
             raise self._server.foreign(piece)

@@ -23,6 +23,8 @@ CHAT = "/chat/completions"
 # A field that some servers refuse, and the word by which they tell:
 REFUSABLE = {"max_tokens": "max_completion_tokens", "stream_options": "stream_options"}
 ENDINGS: dict[str, Status] = {"stop": "ok", "length": "truncated", "content_filter": "blocked"}
+ENDINGS |= {"eos": "ok", "model_length": "truncated"}  # Together's, Mistral's
+ENDINGS |= {"insufficient_system_resource": "incomplete"}  # DeepSeek's: it was interrupted
 TOOL_CALLS = ("tool_calls", "function_call")
 WINDOWS = ("max_model_len", "context_length", "context_window", "max_context_length")
 _HINTS = {
@@ -72,7 +74,7 @@ class Server(Connection):
         return CallError(
             kind,
             f"the server at {self.url} {said}: {text or 'no message'}",
-            retry_after=seconds(retry_after),
+            retry_after=seconds(retry_after, text if kind == "rate_limited" else ""),
             hint=hint,
             retry=False if kind == "bad_response" else None,  # a wrong address stays wrong
         )

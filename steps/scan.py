@@ -28,9 +28,9 @@ def scan(config: str, path: str) -> Verdict:
     own = chain.from_iterable(store_texts.files(one) for one in given)
     for kind, place, content in chain(store_texts.everything(tracking.connect()), own):
         seen[kind] += 1
-        for what in sorted(secrets.within(content)):
+        for what in sorted(secrets.within(content) | secrets.within(place)):
             found += 1
-            click.echo(f"{place}: {what}")
+            click.echo(f"{secrets.without(place)}: {what}")  # a name may be the secret
     looked = ", ".join(f"{n:,} of {kind}s" for kind, n in seen.items())
     click.echo(f"Texts and files looked into: {looked}. Secrets found: {found}.")
     return Verdict.FAIL if found else Verdict.PASS

@@ -3,6 +3,7 @@
 import gc
 import os
 from pathlib import Path
+from urllib.parse import unquote, urlsplit
 
 SERVE_TOKEN = "LLMFLOWLAB_SERVE_TOKEN"  # noqa: S105, the name of the variable that holds it
 DEFAULTS = {
@@ -29,3 +30,15 @@ def prepare(root: Path | None = None) -> None:
     gc.disable()
     database = (root or Path.cwd()).resolve() / "mlflow.db"
     os.environ.setdefault("MLFLOW_TRACKING_URI", f"sqlite:///{database}")
+    _take_the_account_out()
+
+
+def _take_the_account_out() -> None:
+    """MLflow prints the address of its server: user and password move to variables of their own."""
+    parts = urlsplit(os.environ["MLFLOW_TRACKING_URI"])
+    account, at, host = parts.netloc.rpartition("@")
+    if at and parts.scheme in ("http", "https"):
+        user, _, password = account.partition(":")
+        os.environ.setdefault("MLFLOW_TRACKING_USERNAME", unquote(user))
+        os.environ.setdefault("MLFLOW_TRACKING_PASSWORD", unquote(password))
+        os.environ["MLFLOW_TRACKING_URI"] = parts._replace(netloc=host).geturl()

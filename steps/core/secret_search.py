@@ -7,11 +7,14 @@ import os
 import re
 import sqlite3
 import zipfile
+import zlib
 from collections.abc import Iterator
 from contextlib import closing
+from io import BytesIO
 from pathlib import Path
 from urllib.parse import quote
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 
 from llm_models.errors import SECRET_VARIABLES
@@ -19,16 +22,20 @@ from llm_models.errors import SECRET_VARIABLES
 SHORTEST = 8  # characters; a shorter value is found in ordinary words
 SQLITE = b"SQLite format 3\0"
 SHAPES = {
-    "a Google API key": r"AIza[\w-]{35}",
+    "a Google API key": r"AIza[\w-]{35}|\bAQ\.[\w-]{30,}",
     "a Google access token": r"ya29\.[\w-]{20,}",
-    "an OpenAI-style key": r"\bsk-[\w-]{20,}",
+    "an OpenAI-style key": r"\bsk-(?=[\w-]*\d)[\w-]{20,}",  # without a digit it is a word
     "a Hugging Face token": r"\bhf_[A-Za-z0-9]{30,}",
     "a GitHub token": r"\b(?:gh[pousr]_[A-Za-z0-9]{36}|github_pat_\w{40,})",
     "an AWS access key": r"\b(?:AKIA|ASIA)[A-Z0-9]{16}\b",
     "a private key": r"-----BEGIN [A-Z ]*PRIVATE KEY-----",
-    "a bearer token": r"\bBearer [\w.~+/-]{20,}",
-    "a password in an address": r"\b[a-z][a-z0-9+.-]*://[^\s/:@\"']+:[^\s/@\"'*]{3,}@[\w.-]+",
+    "a bearer token": r"\bBearer (?=\S*\d)[\w.~+/-]{20,}",
+    # Not where it is the word for one, as in examples.
+    "a password in an address": r"\b[a-z][a-z0-9+.-]*://[^\s/:@\"']+:"
+    r"(?!(?i:(?:your|my|db)?[_-]?(?:password|passwd|pass|pwd|secret))@)"
+    r"[^\s/@\"'*<{$]{3,}@[\w.-]+",
 }
+BROKEN = (zipfile.BadZipFile, zlib.error, pa.ArrowException, OSError, EOFError, RuntimeError)
 
 
 class Secrets:
@@ -41,9 +48,17 @@ class Secrets:
     def within(self, content: str | Path) -> set[str]:
         """The names of what a text or a file holds, such as "the value of GEMINI_API_KEY"."""
         if isinstance(content, Path):
-            return {name for text in _texts(content) for name in self.within(text)}
+            return {name for text in _texts_of(content) for name in self.within(text)}
         found = {name for value, name in self._values.items() if value in content}
         return found | {name for name, shape in self._shapes.items() if shape.search(content)}
+
+    def without(self, text: str) -> str:
+        """The text with every secret in it masked."""
+        for value in self._values:
+            text = text.replace(value, "[secret]")
+        for shape in self._shapes.values():
+            text = shape.sub("[secret]", text)
+        return text
 
 
 def _values() -> Iterator[tuple[str, str]]:
@@ -56,25 +71,39 @@ def _values() -> Iterator[tuple[str, str]]:
                 yield form, f"the value of {variable}"
 
 
-def _texts(path: Path) -> Iterator[str]:
-    """What a file says. Text in SQLite and Parquet is compressed or split over pages."""
+def _texts_of(path: Path) -> Iterator[str]:
+    """What a file says. Text in SQLite is split over pages."""
     with path.open("rb") as file:
         start = file.read(len(SQLITE))
-    if start == SQLITE:
+    if start != SQLITE:
+        yield from _texts_in(path.read_bytes())
+        return
+    try:
         yield from _sqlite(path)
-    elif start.startswith(b"PAR1"):
-        with pq.ParquetFile(path) as table:
+    except sqlite3.DatabaseError:
+        yield from _texts_in(path.read_bytes())
+
+
+def _texts_in(data: bytes) -> Iterator[str]:
+    """What bytes say, and what is packed in them; what cannot be unpacked has said all it can."""
+    yield data.decode("utf-8", "replace")
+    try:
+        for inner in _unpacked(data):
+            yield from _texts_in(inner)
+    except BROKEN:
+        return
+
+
+def _unpacked(data: bytes) -> Iterator[bytes]:
+    if data.startswith(b"PAR1"):
+        with pq.ParquetFile(BytesIO(data)) as table:
             for batch in table.iter_batches(1000):
-                yield json.dumps(batch.to_pylist(), default=str, ensure_ascii=False)
-    elif zipfile.is_zipfile(path):
-        with zipfile.ZipFile(path) as archive:
-            yield from (
-                archive.read(name).decode("utf-8", "replace") for name in archive.namelist()
-            )
-    elif start.startswith(b"\x1f\x8b"):
-        yield gzip.decompress(path.read_bytes()).decode("utf-8", "replace")
-    else:
-        yield path.read_bytes().decode("utf-8", "replace")
+                yield json.dumps(batch.to_pylist(), default=str, ensure_ascii=False).encode()
+    elif data.startswith(b"\x1f\x8b"):
+        yield gzip.decompress(data)
+    elif zipfile.is_zipfile(BytesIO(data)):
+        with zipfile.ZipFile(BytesIO(data)) as archive:
+            yield from map(archive.read, archive.namelist())
 
 
 def _sqlite(path: Path) -> Iterator[str]:

@@ -35,6 +35,8 @@ def everything(client: MlflowClient) -> Iterator[Piece]:
         yield from _artifacts(f"logged model {name}", f"models:/{name}")
     for trace in _pages(client.search_traces, locations=ids):
         yield from _texts("trace", trace.info.trace_id, content=trace.to_json())
+    for dataset in _pages(client.search_datasets, experiment_ids=ids):
+        yield from _texts("dataset", dataset.name, content=dataset.to_dict())
     yield from _registry(client)
 
 
@@ -47,7 +49,7 @@ def files(root: Path, owner: str = "") -> Iterator[Piece]:
 
 def _run(client: MlflowClient, run: Any) -> Iterator[Piece]:
     run_id, data = run.info.run_id, run.data
-    inputs = [given.dataset.to_dictionary() for given in run.inputs.dataset_inputs]
+    inputs = [given.to_dictionary() for given in run.inputs.dataset_inputs]
     yield from _texts("run", run_id, params=data.params, tags=data.tags, inputs=inputs)
     if client.list_artifacts(run_id):
         yield from _artifacts(f"run {run_id}", f"runs:/{run_id}/")
@@ -55,10 +57,10 @@ def _run(client: MlflowClient, run: Any) -> Iterator[Piece]:
 
 def _registry(client: MlflowClient) -> Iterator[Piece]:
     for model in _pages(client.search_registered_models):
-        told = {"tags": model.tags, "description": model.description}
+        told = {"tags": model.tags, "description": model.description, "aliases": model.aliases}
         yield from _texts("registered model", model.name, **told)
     for version in _pages(client.search_model_versions):
-        told = {"tags": version.tags, "description": version.description}
+        told = {"tags": version.tags, "description": version.description, "source": version.source}
         yield from _texts("model version", f"{version.name} {version.version}", **told)
     for prompt in _pages(client.search_prompts):
         yield from _texts("prompt", prompt.name, tags=prompt.tags, description=prompt.description)

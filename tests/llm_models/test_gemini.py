@@ -95,6 +95,16 @@ def test_vertex_ai_is_the_environments_choice(
         assert "gcloud auth application-default login" in completion.error
 
 
+def test_warming_up_calls_nobody_and_tells_what_is_missing(
+    gemini_server: GeminiServer, gemini_model: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gemini_model().warm_up()
+    monkeypatch.delenv("GEMINI_API_KEY")
+    with pytest.raises(CallError, match="set GEMINI_API_KEY"):
+        gemini_model().warm_up()
+    assert gemini_server.calls.total() == 0
+
+
 def test_the_environments_base_url_is_used(
     gemini_server: GeminiServer, gemini_model: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -154,6 +154,11 @@ USAGES: dict[str, tuple[Any, dict[str, Any], Usage]] = {
     ),
     "text, but no count of it": ("Hi", {"promptTokenCount": 10}, Usage(10, None)),
     "no prompt count": (None, {"totalTokenCount": 10}, Usage(total_tokens=10)),
+    "text, and only its thoughts counted": (
+        "Hi",
+        {"promptTokenCount": 10, "thoughtsTokenCount": 30},
+        Usage(10, None, 30),
+    ),
     "no counts": ("Hi", {"trafficType": "ON_DEMAND"}, Usage()),
     "no usage": ("Hi", None, Usage()),
 }

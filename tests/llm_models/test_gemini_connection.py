@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from llm_models.errors import CallError
 from llm_models.schema import Request
 from tests.servers.gemini import GeminiServer, Reply, candidate, error, reply
 
@@ -43,6 +44,18 @@ def test_half_an_answer_is_incomplete(
     assert (completion.partial, completion.error_kind) == ("Half an", "incomplete")
     assert words in completion.error
     assert completion.cost_usd is None, "half an answer may have been billed"
+
+
+@pytest.mark.parametrize("form", [BUSY, json.dumps(BUSY, indent=2).encode()], ids=["event", "bare"])
+def test_a_stream_that_begins_with_an_error_is_refused(
+    form: Any, gemini_server: GeminiServer, gemini_model: Any
+) -> None:
+    gemini_server.fault(Reply(chunks=[form]))
+
+    (completion,) = gemini_model().stream(HELLO)
+
+    assert (completion.status, completion.error_kind) == ("error", "overloaded")
+    assert completion.cost_usd == 0.0
 
 
 @pytest.mark.parametrize("end", [[], [b'data: {"candidates": [{"cont']], ids=["between", "within"])
@@ -136,6 +149,53 @@ def test_no_server_is_unreachable(gemini_model: Any, ask: Any) -> None:
 
     assert (completion.status, completion.error_kind) == ("error", "unreachable")
     assert "base_url" in completion.error
+
+
+@pytest.fixture
+def no_exceptions(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
+    """No host is excepted from proxies."""
+    for name in ("NO_PROXY", "no_proxy"):
+        monkeypatch.delenv(name, raising=False)
+    return monkeypatch
+
+
+@pytest.mark.parametrize("configured", [True, False])
+@pytest.mark.parametrize("variable", ["HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"])
+def test_loopback_never_goes_through_a_proxy(
+    gemini_server: GeminiServer,
+    gemini_model: Any,
+    no_exceptions: pytest.MonkeyPatch,
+    variable: str,
+    configured: bool,
+) -> None:
+    no_exceptions.setenv(variable, "http://127.0.0.1:1")
+    no_exceptions.setenv("GOOGLE_GEMINI_BASE_URL", gemini_server.url)
+
+    model = gemini_model() if configured else gemini_model(base_url=None)
+
+    assert model.complete(HELLO).status == "ok"
+
+
+def test_another_host_is_reached_through_the_environments_proxy(
+    gemini_server: GeminiServer, gemini_model: Any, no_exceptions: pytest.MonkeyPatch
+) -> None:
+    no_exceptions.setenv("HTTP_PROXY", gemini_server.url)  # here it is the loopback that answers
+
+    gemini_model(base_url="http://gemini.invalid").complete(HELLO)
+
+    assert gemini_server.requests[0].path.startswith("http://gemini.invalid/v1beta/")
+
+
+def test_a_socks_proxy_that_lacks_its_package_is_told(
+    gemini_model: Any, no_exceptions: pytest.MonkeyPatch
+) -> None:
+    no_exceptions.setenv("ALL_PROXY", "socks5://127.0.0.1:1080")
+
+    model = gemini_model(base_url="http://gemini.invalid")
+
+    assert model.complete(HELLO).attempts == 1
+    with pytest.raises(CallError, match=r"SOCKS proxy.*socksio"):
+        model.identity()
 
 
 @pytest.mark.parametrize("url", ["nohost", "ftp://127.0.0.1", "http://127.0.0.1:port"])

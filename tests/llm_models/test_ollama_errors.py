@@ -117,6 +117,8 @@ def failure(model: Ollama, *, stream: bool = False) -> CallError:
             "context_overflow",
             "400: request (9000 tokens)",
         ),
+        (413, b"<html><h1>413 Request Entity Too Large</h1></html>", "context_overflow", "413"),
+        (407, b"<html>Proxy Authentication Required</html>", "forbidden", "407"),
         (400, {"error": "illegal base64 data at input byte 0"}, "invalid_request", "base64"),
         (422, {"detail": "unknown role"}, "invalid_request", "unknown role"),
         (
@@ -191,6 +193,8 @@ def test_the_servers_own_wait_is_kept(
         ({"error": {"message": "unexpected EOF", "type": "api_error"}}, "server_error"),
         ({"error parsing tool call": "invalid character 'c'"}, "server_error"),
         ({"StatusCode": 429, "Status": "429 Too Many", "error": "slow down"}, "rate_limited"),
+        ({"StatusCode": 429, "Status": "429 Too Many Requests"}, "rate_limited"),
+        ({"StatusCode": 500, "Error": "boom"}, "server_error"),
         ({"error": "you have reached your weekly usage limit"}, "quota_exhausted"),
         ({"error": "server busy, please try again"}, "busy"),
         ({"error": "unauthorized"}, "unauthenticated"),

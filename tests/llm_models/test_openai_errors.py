@@ -1,6 +1,8 @@
 """Refusals of OpenAI and of servers that speak its format, over a socket and classified."""
 
+import json
 import threading
+from itertools import repeat
 from typing import Any
 
 import pytest
@@ -20,7 +22,24 @@ def failure(model: OpenAI, *, stream: bool = False) -> CallError:
 
 
 QUOTA = "You exceeded your current quota, please check your plan and billing details."
+GEMINIS = QUOTA + " For more information on this error, head to: https://ai.google.dev/x."
 LONG = "This model's maximum context length is 8192 tokens. However, your messages resulted in 9000"
+
+
+def google(code: int, message: str, status: str, *details: dict[str, Any]) -> dict[str, Any]:
+    """Gemini's own error, as its OpenAI interface sends it in a list and proxies in a text."""
+    known = {"code": code, "message": message, "status": status, "details": list(details)}
+    return {"error": known}
+
+
+def exhausted(quota: str) -> dict[str, Any]:
+    kind = "type.googleapis.com/google.rpc."
+    failure = {"@type": kind + "QuotaFailure", "violations": [{"quotaId": quota}]}
+    info = {"@type": kind + "RetryInfo", "retryDelay": "36s"}
+    text = f"{GEMINIS}\nPlease retry in 36.25s."
+    return google(429, text, "RESOURCE_EXHAUSTED", failure, info)
+
+
 REFUSALS: list[tuple[int, Any, str, str]] = [
     # OpenAI
     (401, error("Incorrect API key provided.", code="invalid_api_key"), "unauthenticated", "Inco"),
@@ -65,6 +84,42 @@ REFUSALS: list[tuple[int, Any, str, str]] = [
     (400, error("litellm.ContextWindowExceededError: prompt"), "context_overflow", "litellm"),
     (400, error("litellm.ContentPolicyViolationError: flagged"), "blocked", "flagged"),
     (500, b"Internal Server Error", "server_error", "500: Internal Server Error"),
+    (400, error("Authentication Error, Expired Key", "expired_key"), "unauthenticated", "Expired"),
+    # Gemini's OpenAI interface, and Gemini behind LiteLLM
+    (
+        400,
+        [google(400, "API key not valid. Please pass a valid API key.", "INVALID_ARGUMENT")],
+        "unauthenticated",
+        "API key not valid",
+    ),
+    (
+        400,
+        [google(400, "The input token count (9) exceeds the maximum number", "INVALID_ARGUMENT")],
+        "context_overflow",
+        "400: The input token count",
+    ),
+    (
+        400,
+        [google(400, "User location is not supported for the API use.", "FAILED_PRECONDITION")],
+        "forbidden",
+        "location",
+    ),
+    (
+        404,
+        [google(404, "models/x is not found for API version v1main", "NOT_FOUND")],
+        "model_not_found",
+        "models/x",
+    ),
+    (429, [exhausted("GenerateRequestsPerMinutePerModel-FreeTier")], "rate_limited", "retry in"),
+    (429, [exhausted("GenerateRequestsPerDayPerModel-FreeTier")], "quota_exhausted", "quota"),
+    (
+        429,
+        error(f"litellm.RateLimitError: geminiException - {json.dumps(exhausted('PerMinute'))}"),
+        "rate_limited",
+        "litellm",
+    ),
+    # LM Studio
+    (404, error("No models loaded. Please load", code="model_not_found"), "model_not_found", "No"),
     # MLflow's gateway
     (404, {"detail": {"message": "GatewayEndpoint not found (x)"}}, "model_not_found", "(x)"),
     (429, {"detail": QUOTA}, "quota_exhausted", "exceeded"),
@@ -79,6 +134,7 @@ REFUSALS: list[tuple[int, Any, str, str]] = [
     (400, {"object": "error", "message": LONG}, "context_overflow", "8192"),
     (400, error("However, the model's context length is only 1024"), "context_overflow", "1024"),
     (400, error("max_tokens must be at least 1, got -186."), "context_overflow", "-186"),
+    (400, error("longer than the maximum model length of 1024"), "context_overflow", "1024"),
     # llama.cpp
     (
         400,
@@ -100,6 +156,8 @@ REFUSALS: list[tuple[int, Any, str, str]] = [
     (408, b"", "timeout", "408: no message"),
     (502, b"<html><style></style><body>Bad Gateway</body></html>", "server_error", "Bad Gateway"),
     (504, b"<html>Gateway Time-out</html>", "timeout", "Time-out"),
+    (407, b"<html>Proxy Authentication Required</html>", "forbidden", "407"),
+    (413, b"<html><h1>Request Entity Too Large</h1></html>", "context_overflow", "Too Large"),
     (529, error("Overloaded"), "overloaded", "Overloaded"),
     (402, error("Insufficient credits"), "quota_exhausted", "credits"),
 ]
@@ -163,6 +221,28 @@ def test_the_servers_own_wait_is_kept(
     assert failure(openai_model()).retry_after == seconds
 
 
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [
+        ("Rate limit reached for gpt-4o. Please try again in 20ms. Visit", 0.02),
+        ("Limit 3, Used 3. Please try again in 6m0s.", 360.0),
+        ("Please retry after 26 seconds. Please contact Azure", 26.0),
+        ("No deployments available for selected model, Try again in 5 seconds.", 5.0),
+        (f"geminiException - {GEMINIS}\nPlease retry in 36.25s.", 36.25),
+        ("Please retry after 5 milliseconds", None),
+        ("Please retry after you paid. Requests to all 36 servers", None),
+    ],
+)
+def test_without_a_header_the_wait_is_that_of_the_message(
+    openai_server: OpenAIServer, openai_model: Any, text: str, seconds: float | None
+) -> None:
+    headed = Reply(429, error(text), headers={"Retry-After": "7"})
+    openai_server.fault(Reply(429, error(text)), headed)
+
+    assert failure(openai_model()).retry_after == seconds
+    assert failure(openai_model()).retry_after == 7.0
+
+
 @pytest.mark.parametrize("before", [[], [delta("half an ")]])
 @pytest.mark.parametrize(
     ("data", "kind"),
@@ -175,6 +255,8 @@ def test_the_servers_own_wait_is_kept(
         (error(LONG, "BadRequestError", 400), "context_overflow"),
         ({"object": "error", "message": "aborted", "code": 400}, "invalid_request"),
         ({"error": "a plain text"}, "server_error"),
+        # llama.cpp until late 2025
+        (b'error: {"code":400,"message":"exceeds the context size"}\n\n', "context_overflow"),
     ],
 )
 def test_an_error_inside_a_200_stream_is_an_error(
@@ -189,6 +271,27 @@ def test_an_error_inside_a_200_stream_is_an_error(
     assert "broke off its answer" in str(failed)
     assert (texts, outcome.error_kind) == (["half an "] * len(before), kind)
     assert outcome.status == ("incomplete" if before else "error")
+    assert outcome.cost_usd == (None if before else 0.0), "half an answer may have been billed"
+
+
+def test_a_path_that_lm_studio_does_not_know_is_told_as_one(
+    openai_server: OpenAIServer, openai_model: Any
+) -> None:
+    openai_server.fault(Reply(200, {"error": "Unexpected endpoint or method. (POST /chat)"}))
+
+    outcome = openai_model().complete(HELLO)
+
+    assert (outcome.error_kind, outcome.attempts) == ("bad_response", 1)
+    assert "Most end in /v1" in outcome.hint
+
+
+def test_blank_lines_that_keep_a_connection_alive_do_not_prolong_a_call(
+    openai_server: OpenAIServer, openai_model: Any
+) -> None:
+    """As DeepSeek's and OpenRouter's servers send them, for minutes, before a whole answer."""
+    openai_server.fault(Reply(chunks=repeat(b"\n")))
+
+    assert failure(openai_model(timeout_s=0.3)).kind == "timeout"
 
 
 @pytest.mark.parametrize(

@@ -140,7 +140,7 @@ def _chat(lab: OllamaServer, body: Any) -> Reply:
 def _generate(lab: OllamaServer, body: Any) -> Reply:
     if not body.get("prompt"):  # only loads the model
         loaded = {"model": body.get("model"), "response": "", "done": True, "done_reason": "load"}
-        return _if_present(lab, body, Reply(body=loaded | {"load_duration": 2_500_000_000}))
+        return _if_present(lab, body, Reply(body=loaded))
     text = lab.answer_to([{"role": "user", "content": body["prompt"]}])
     last = ending(model=body.get("model", ""), message=None, response=text, context=[1, 2, 3])
     answer = Reply(chunks=[last]) if body.get("stream", True) else Reply(body=last)

@@ -6,6 +6,7 @@ import sqlite3
 import zipfile
 from collections.abc import Callable
 from contextlib import closing
+from io import BytesIO
 from pathlib import Path
 
 import mlflow
@@ -45,6 +46,41 @@ def _trace(client: MlflowClient, run_id: str) -> None:
     span.end()
 
 
+def _span(client: MlflowClient, run_id: str) -> None:
+    place = client.get_run(run_id).info.experiment_id
+    mlflow.start_span_no_context("s", attributes={"header": KEY}, experiment_id=place).end()
+
+
+def _feedback(client: MlflowClient, run_id: str) -> None:
+    place = client.get_run(run_id).info.experiment_id
+    span = mlflow.start_span_no_context("s", experiment_id=place)
+    span.end()
+    mlflow.flush_trace_async_logging()
+    mlflow.log_feedback(trace_id=span.trace_id, name="f", value=1, rationale=f"as {KEY} says")
+
+
+def _dataset_input(client: MlflowClient, run_id: str) -> None:
+    source = f"https://host/rows.csv?key={KEY}"
+    dataset = mlflow.data.from_pandas(pd.DataFrame({"a": ["b"]}), source=source)  # type: ignore[attr-defined]
+    with mlflow.start_run(run_id=run_id):
+        mlflow.log_input(dataset)
+
+
+def _dataset(client: MlflowClient, run_id: str) -> None:
+    place = client.get_run(run_id).info.experiment_id
+    dataset = client.create_dataset(f"d-{run_id}", experiment_id=[place])
+    dataset.merge_records([{"inputs": {"prompt": KEY}}])
+
+
+def _model_file(client: MlflowClient, run_id: str) -> None:
+    place = client.get_run(run_id).info.experiment_id
+    model = client.create_logged_model(place)
+    folder = Path(model.artifact_location.removeprefix("file://"))
+    folder.mkdir(parents=True)
+    with zipfile.ZipFile(folder / "code.zip", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("config.py", f"key = {KEY!r}")
+
+
 def _logged_model(client: MlflowClient, run_id: str) -> None:
     place = client.get_run(run_id).info.experiment_id
     client.create_logged_model(place, params={"system": KEY})
@@ -55,27 +91,50 @@ def _version(client: MlflowClient, run_id: str) -> None:
     client.create_model_version(f"m-{run_id}", "source", description=f"by {KEY}")
 
 
-PLANTS: dict[str, Plant] = {
-    "params system": lambda client, run: client.log_param(run, "system", f"say {KEY}"),
-    "tags note": lambda client, run: client.set_tag(run, "note", KEY),
-    "file notes/log.txt": _artifact,
-    "file t.parquet": _table,
-    "trace tr-": _trace,
-    "logged model m-": _logged_model,
-    "model version m-": _version,
-}
+def _registered(client: MlflowClient, run_id: str) -> None:
+    client.create_registered_model(f"m-{run_id}", tags={"note": KEY})
 
 
-@pytest.mark.parametrize("place", PLANTS)
+def _described(client: MlflowClient, run_id: str) -> None:
+    client.create_registered_model(f"m-{run_id}", description=f"by {KEY}")
+
+
+def _prompt(client: MlflowClient, run_id: str) -> None:
+    client.register_prompt(f"p-{run_id}", f"Say {KEY}.")
+
+
+PLANTS: list[tuple[str, Plant]] = [
+    ("params system", lambda client, run: client.log_param(run, "system", f"say {KEY}")),
+    ("tags note", lambda client, run: client.set_tag(run, "note", KEY)),
+    ("tags [secret]", lambda client, run: client.set_tag(run, KEY, "a name")),
+    ("inputs", _dataset_input),
+    ("file notes/log.txt", _artifact),
+    ("file [secret].txt", lambda client, run: client.log_text(run, "a name", f"{GOOGLE}.txt")),
+    ("file t.parquet", _table),
+    ("trace tr-", _trace),
+    ("trace tr-", _span),
+    ("trace tr-", _feedback),
+    ("dataset d-", _dataset),
+    ("logged model m-", _logged_model),
+    ("file code.zip", _model_file),
+    ("registered model m-", _registered),
+    ("registered model m-", _described),
+    ("model version m-", _version),
+    ("prompt version p-", _prompt),
+]
+
+
+@pytest.mark.parametrize(("place", "plant"), PLANTS)
 def test_a_secret_is_found_where_it_lies_and_not_told(
-    place: str, own_store: MlflowClient, scanned: Callable[..., Result]
+    place: str, plant: Plant, own_store: MlflowClient, scanned: Callable[..., Result]
 ) -> None:
-    run_id = own_store.create_run("0").info.run_id
-    PLANTS[place](own_store, run_id)
+    plant(own_store, own_store.create_run("0").info.run_id)
     done = scanned()
-    (line,) = (one for one in done.output.splitlines() if "GEMINI_API_KEY" in one)
+    (line, *_) = done.output.splitlines()
     assert place in line
-    assert KEY not in done.output
+    assert line.endswith(("the value of GEMINI_API_KEY", "a Google API key"))
+    assert "Secrets found: 1." in done.output
+    assert not (KEY in done.output or GOOGLE in done.output)
     assert done.exit_code == 2
     assert done.output.splitlines()[-1] == "verdict: fail"
 
@@ -107,30 +166,48 @@ def test_the_journal_is_searched(
     assert "journal.sqlite: the value of GEMINI_API_KEY" in scanned().output
 
 
+def _zipped(content: bytes) -> bytes:
+    archive = BytesIO()
+    with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED) as file:
+        file.writestr("inside", content)
+    return archive.getvalue()
+
+
 @pytest.mark.parametrize("form", [KEY, base64.b64encode(KEY.encode()).decode(), GOOGLE])
-@pytest.mark.parametrize("kind", ["plain", "gzip", "zip"])
+@pytest.mark.parametrize("kind", ["plain", "gzip", "zip", "zip in zip"])
 def test_files_are_searched_whatever_form_they_have(
     kind: str, form: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("GEMINI_API_KEY", KEY)
     path = tmp_path / "file"
-    if kind == "zip":
-        with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
-            archive.writestr("inside.txt", f"x {form} y")
-    else:
+    if kind.startswith("zip"):
+        path.write_bytes(_zipped(f"x {form} y".encode()))
+    if kind == "zip in zip":
+        path.write_bytes(_zipped(path.read_bytes()))
+    elif kind != "zip":
         pack = gzip.compress if kind == "gzip" else bytes
         path.write_bytes(pack(f"x {form} y".encode()))
     assert len(Secrets().within(path)) == 1
+
+
+@pytest.mark.parametrize("start", [b"PAR1", b"PK\x03\x04", b"\x1f\x8b", b"SQLite format 3\0"])
+def test_a_file_that_is_not_what_it_begins_as_is_searched_as_it_is(
+    start: bytes, tmp_path: Path
+) -> None:
+    (tmp_path / "file").write_bytes(start + b" cut off " + GOOGLE.encode())
+    assert Secrets().within(tmp_path / "file") == {"a Google API key"}
 
 
 @pytest.mark.parametrize(
     "text",
     [
         GOOGLE,
-        "sk-proj-abcdefghijklmnopqrstuv",
+        "AQ.Ab8RN6" + "x-" * 20,
+        "sk-proj-abcdefghijklm0123456789",
         "ghp_" + "a1" * 18,
-        "Authorization: Bearer abcdefghijklmnopqrstuvwxyz",
+        "Authorization: Bearer abcdefghijklmnopqrstuvwxyz0",
         "postgresql://lab:hunter22@db.example:5432/mlflow",
+        "https://lab:my-passphrase-1@mlflow.example",
         "-----BEGIN RSA PRIVATE KEY-----",
     ],
 )
@@ -143,6 +220,9 @@ def test_keys_are_known_by_their_shape(text: str) -> None:
     [
         "A bearer token is sent in the Authorization header.",
         "https://example.com:8080/path@2",
+        "postgresql://user:password@localhost:5432/mlflow, or http://you:<password>@host",
+        "postgresql://mlflow:${DB_PASSWORD}@db/mlflow",
+        "Bearer authentication/authorization with sk-learn-compatible-estimators",
         "task-based risk-assessment of disk-resident tables",
         "Set GEMINI_API_KEY=AIza... in the environment",
     ],

@@ -151,7 +151,7 @@ def test_the_model_is_loaded_once_before_the_calls_and_apart_from_them(
     finish(run)
     posted = [seen.path for seen in ollama.requests if seen.method == "POST"]
     assert posted == ["/api/generate"] + ["/api/chat"] * 5
-    assert run.load_s == 2.5  # as the loopback server says
+    assert run.load_s, "real servers do not tell it: it is measured here"
     again = Run(resolved(ollama), questions(5), journal)
     assert len(finish(again)) == 5
     assert ollama.calls["/api/generate"] == 1
