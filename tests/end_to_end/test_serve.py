@@ -121,7 +121,10 @@ def test_two_processes_behind_a_token_count_together(serve_lab: Lab, served: Ser
         assert served.figure("llmflowlab_requests_in_flight", **bearer) == 1
 
 
-def test_a_sigterm_lets_answers_under_way_finish(serve_lab: Lab, served: Served) -> None:
+@pytest.mark.parametrize("ending_by", [signal.SIGTERM, signal.SIGINT], ids=["SIGTERM", "Ctrl-C"])
+def test_answers_under_way_are_finished_at_the_end(
+    serve_lab: Lab, served: Served, ending_by: signal.Signals
+) -> None:
     """Of a model of a run, which has the candidate's name."""
     port, log = free_port(), serve_lab.folder / "ended.log"
     run = serve_lab.run(sys.executable, "-c", LOGGED_IN).stdout.strip()
@@ -138,7 +141,7 @@ def test_a_sigterm_lets_answers_under_way_finish(serve_lab: Lab, served: Served)
     chunks = served.client().chat.completions.create(model="llama", messages=ASKED, stream=True)
     texts = (chunk.choices[0].delta.content for chunk in chunks)
     assert next(text for text in texts if text) == "one"
-    process.send_signal(signal.SIGTERM)
+    process.send_signal(ending_by)
     assert until(lambda: not listens(port))
     rest.set()
     assert [text for text in texts if text] == [" last"]

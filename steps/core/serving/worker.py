@@ -12,7 +12,7 @@ import os
 import socket
 import sys
 import tempfile
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
 
@@ -45,7 +45,7 @@ def main() -> None:
     parser.add_argument("--workers", type=int, required=True)
     given = parser.parse_args()
     sys.path.append(str(ROOT))  # behind the packed code, which the model will put first
-    with ExitStack() as stack:
+    with suppress(KeyboardInterrupt), ExitStack() as stack:
         listener = stack.enter_context(_listener(given.host, given.port))
         if given.workers > 1:
             folder = tempfile.TemporaryDirectory(prefix="llmflowlab-metrics-")
