@@ -105,7 +105,7 @@ def stock(serve_lab: Lab, serve_ollama: OllamaServer) -> Iterator[Served]:
 def test_two_processes_behind_a_token_count_together(serve_lab: Lab, served: Served) -> None:
     with serving(serve_lab, "--workers", "2", LLMFLOWLAB_SERVE_TOKEN=TOKEN) as address:
         served = Served(address, served.ollama)
-        bearer = {"Authorization": f"Bearer {TOKEN}"}
+        bearer = {"authorization": f"bearer {TOKEN}"}  # HTTP knows no case in either
         for path in ("/health", "/ready"):
             assert served.ask("GET", path)[0] == 200
         for method, path in (("GET", "/metrics"), ("POST", "/invocations"), ("POST", CHAT)):
