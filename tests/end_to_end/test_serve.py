@@ -160,3 +160,16 @@ def test_a_model_that_is_not_there_is_told_in_a_sentence(serve_lab: Lab) -> None
     assert done.returncode == 1
     assert "models:/none@staging cannot be served" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_a_store_that_cannot_be_reached_is_told_without_its_password(serve_lab: Lab) -> None:
+    store = "http://someone:a-password@127.0.0.1:9"
+    env = serve_lab.environment() | {
+        "MLFLOW_TRACKING_URI": store,
+        "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0",
+    }
+    given = ("--model", f"models:/{NAME}/1", "--port", str(free_port()))
+    done = serve_lab.step("serve", *given, env=env)
+    assert done.returncode == 1
+    assert "cannot be served: API request to http://[secret]@127.0.0.1:9" in done.stderr
+    assert "Traceback" not in done.stderr

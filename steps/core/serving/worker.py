@@ -82,10 +82,13 @@ def _loaded(address: str) -> Any:
         known = {"address": address, "pinned": where, "version": version}
         os.environ[SERVED] = json.dumps(known)
         return create()
-    except ImportError as error:
-        sys.exit(f"Error: {address} was logged by another LLMFlowLab ({error}): log it again")
     except Exception as error:
-        sys.exit(f"Error: {address} cannot be served: {error}")
+        from llm_models.errors import scrub  # not before: see above
+
+        told = f"{address} cannot be served: {scrub(str(error))}"
+        if isinstance(error, ImportError) and str(error.name).startswith("llm_models"):
+            told = f"{address} was logged by another LLMFlowLab ({error}): log it again"
+        sys.exit(f"Error: {told}")
 
 
 def _run(app: Any, workers: int, listener: socket.socket) -> None:
