@@ -77,6 +77,15 @@ def test_ready_tells_whether_the_provider_is_there_now(served: Served) -> None:
     assert served.ollama.calls["/api/chat"] == 0
 
 
+def test_a_provider_that_tells_nonsense_is_not_ready(served: Served) -> None:
+    served.ollama.fault(*[Reply(body={"models": ["x"]})] * 100, path="/api/tags")
+    assert until(lambda: served.ask("GET", "/ready")[0] != 200)
+    status, _, body = served.ask("GET", "/ready")
+    assert (status, json.loads(body)["kind"]) == (503, "bad_response")
+    served.ollama.forget_faults()
+    assert until(lambda: served.ask("GET", "/ready")[0] == 200)
+
+
 @pytest.mark.parametrize(
     "body",
     [
