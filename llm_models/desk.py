@@ -4,11 +4,11 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from contextvars import copy_context
 from typing import Any, Protocol, TypeVar
 
-from llm_models.asgi import Receive, Send, read_body
+from llm_models.asgi import Message, Receive, Send, read_body
 from llm_models.caller import CALLER, Caller
 from llm_models.reply import Reply
 from llm_models.request_limits import Limits
@@ -24,7 +24,7 @@ class Sendable(Protocol):
 
 
 class Desk:
-    """`timeout_s` is for the body, and again for the answer or each piece of it."""
+    """`timeout_s` is for the body, and again for the answer or each piece of it, and its taking."""
 
     def __init__(self, limits: Limits, timeout_s: float) -> None:
         self.pool = ThreadPoolExecutor(THREADS * limits.requests, "answer")
@@ -46,7 +46,7 @@ class Desk:
                 body = await self._body(receive)
                 reply = None if body is None else await self.until_left(receive, work(body))
                 if reply:
-                    await reply.send(send)
+                    await self._hand_over(reply, send)
             return
         except ServedError as error:
             reply = refusing(error)
@@ -90,6 +90,16 @@ class Desk:
         finally:
             self._held -= 1
             caller.leave()
+
+    async def _hand_over(self, reply: Sendable, send: Send) -> None:
+        """All of it, unless the client stops reading: who takes nothing frees the place too."""
+
+        async def in_time(message: Message) -> None:
+            async with asyncio.timeout(self._timeout_s):
+                await send(message)
+
+        with suppress(TimeoutError):
+            await reply.send(in_time)
 
     async def _body(self, receive: Receive) -> bytes | None:
         try:

@@ -12,7 +12,7 @@ from typing import Any
 from llm_models.asgi import App, Receive, Scope, Send, is_json
 from llm_models.desk import Desk
 from llm_models.mlflow_app import ask_mlflow
-from llm_models.plain_payload import PlainPayload, read_plain
+from llm_models.plain_payload import PlainPayload, as_records, read_plain
 from llm_models.reply import Reply
 from llm_models.served_error import ServedError
 
@@ -42,9 +42,11 @@ class Front:
         content_type = dict(scope["headers"]).get(b"content-type")
         if content_type is None:
             raise ServedError.of_kind("unknown_type")
-        plain = _read(body) if is_json(content_type) else None
-        if plain is None:
+        if not is_json(content_type):
             return ask_mlflow(self._app, scope, body)
+        plain = _read(body)
+        if plain is None:
+            return ask_mlflow(self._app, scope, as_records(body))
         return self._desk.in_thread(self._ask_model, plain)
 
     def _ask_model(self, plain: PlainPayload) -> Reply:

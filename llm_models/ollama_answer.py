@@ -63,7 +63,7 @@ def looks_cut(request: Request, input_tokens: int | None, num_ctx: int | None) -
 
 def _count(last: dict[str, Any], name: str) -> int | None:
     value = last.get(name)
-    return value if isinstance(value, int) else None
+    return value if isinstance(value, int) and value >= 0 else None
 
 
 def _seconds(last: dict[str, Any], name: str) -> float | None:

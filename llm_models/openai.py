@@ -227,7 +227,7 @@ def _usage(counts: Any) -> Usage | None:
 
 def _count(counts: Any, name: str) -> int | None:
     value = counts.get(name) if isinstance(counts, dict) else None
-    return value if isinstance(value, int) else None
+    return value if isinstance(value, int) and value >= 0 else None
 
 
 def _refused_option(kind: str, text: str) -> str | None:

@@ -13,6 +13,7 @@ _BOUNDS: dict[str, tuple[float, float]] = {
     "top_p": (0, 1),
     "top_k": (1, float("inf")),
     "max_tokens": (1, float("inf")),
+    "seed": (-(2**63), 2**63 - 1),
 }
 
 
@@ -24,6 +25,8 @@ def sampled(base: Sampling, overrides: Mapping[str, Any]) -> Sampling:
         if name != "stop" and not low <= value <= high:
             raise InputError(f"{name}: {value} is outside {low:g} to {high:g}")
     if "stop" in given:
+        if not all(isinstance(text, str) and text for text in given["stop"]):
+            raise InputError("stop: give texts that are not empty")
         given["stop"] = tuple(given["stop"]) or base.stop  # MLflow's default is an empty list
     return replace(base, **given)
 

@@ -41,6 +41,15 @@ def read_plain(body: bytes) -> PlainPayload | None:
     return _plain(rows[0], params, wrapped=True) if one else None
 
 
+def as_records(body: bytes) -> bytes:
+    """The same JSON, but `instances`, of which MLflow makes arrays, by the name of rows."""
+    payload = json.loads(body) if b'"instances"' in body else None
+    if not isinstance(payload, dict) or "instances" not in payload or RECORDS & payload.keys():
+        return body
+    rows = {"dataframe_records": payload.pop("instances")}
+    return json.dumps(payload | rows).encode()
+
+
 def _plain(record: dict[str, Any], params: dict[str, Any], *, wrapped: bool) -> PlainPayload | None:
     fields = all(name in FIELDS and _FIELDS[name](value) for name, value in record.items())
     known = all(name in _PARAMS for name in params)

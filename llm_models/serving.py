@@ -13,6 +13,7 @@ from functools import cached_property
 from types import ModuleType
 from typing import Any
 
+from llm_models.errors import InputError
 from llm_models.request_limits import Limits
 
 SERVER = "mlflow.pyfunc.scoring_server.app"
@@ -33,24 +34,28 @@ class _Server(ModuleType):
 
 
 def open_desk() -> Any:
-    """A Desk with the limits and the time-out of the environment.
-
-    Raises InputError for a limit that is none.
-    """
+    """A Desk with the limits and the time-out of the environment. Raises InputError."""
     from llm_models.desk import Desk
 
     return Desk(Limits.from_environment(), request_timeout())
 
 
 def request_timeout() -> float:
-    """Seconds for one answer."""
-    return float(os.environ.get(TIMEOUT, "60"))
+    """Seconds for one answer. Raises InputError naming the variable."""
+    told = os.environ.get(TIMEOUT, "60")
+    try:
+        seconds = float(told)
+    except ValueError:
+        seconds = 0.0
+    if not 0 < seconds < float("inf"):
+        raise InputError(f"{TIMEOUT} must be a number of seconds above 0, and not '{told}'")
+    return seconds
 
 
 def stand_before_server(ask: Any) -> None:
     """Stand before the scoring server, if it is what loads this model now.
 
-    `ask` answers one record; see front.Front. Raises InputError for a limit that is none.
+    `ask` answers one record; see front.Front. Raises InputError.
     """
     server = sys.modules.get(SERVER)
     if server is None or "app" in vars(server):

@@ -7,7 +7,7 @@ from typing import Any, Self
 
 import requests
 
-from llm_models.errors import KINDS, InputError
+from llm_models.errors import KINDS, InputError, scrub
 from llm_models.schema import ANSWERED
 from steps.core.dataset import Row
 from steps.core.environment import SERVE_TOKEN
@@ -35,7 +35,8 @@ class Endpoint:
     def __init__(self, url: str) -> None:
         if not url.startswith(("http://", "https://")):
             raise InputError(f"url: '{url}' is none; give one such as http://127.0.0.1:5001")
-        self.url = url.rstrip("/").removesuffix("/invocations")
+        self._url = url.rstrip("/").removesuffix("/invocations").removesuffix("/v1")
+        self.url = scrub(self._url)  # it is shown and kept: a password in it is not
         token = os.environ.get(SERVE_TOKEN, "").strip()
         self._session = requests.Session()
         self._session.trust_env = False  # no netrc entry in the place of the token
@@ -67,7 +68,7 @@ class Endpoint:
     def _send(self, method: str, path: str, body: Any = None) -> requests.Response:
         try:
             return self._session.request(
-                method, self.url + path, json=body, timeout=TIMEOUT_S, allow_redirects=False
+                method, self._url + path, json=body, timeout=TIMEOUT_S, allow_redirects=False
             )
         except requests.RequestException as error:
             kind = type(error).__name__

@@ -77,6 +77,15 @@ def test_ready_tells_whether_the_provider_is_there_now(served: Served) -> None:
     assert served.ollama.calls["/api/chat"] == 0
 
 
+def test_a_provider_that_tells_nonsense_is_not_ready(served: Served) -> None:
+    served.ollama.fault(*[Reply(body={"models": ["x"]})] * 100, path="/api/tags")
+    assert until(lambda: served.ask("GET", "/ready")[0] != 200)
+    status, _, body = served.ask("GET", "/ready")
+    assert (status, json.loads(body)["kind"]) == (503, "bad_response")
+    served.ollama.forget_faults()
+    assert until(lambda: served.ask("GET", "/ready")[0] == 200)
+
+
 @pytest.mark.parametrize(
     "body",
     [
@@ -105,7 +114,7 @@ def stock(serve_lab: Lab, serve_ollama: OllamaServer) -> Iterator[Served]:
 def test_two_processes_behind_a_token_count_together(serve_lab: Lab, served: Served) -> None:
     with serving(serve_lab, "--workers", "2", LLMFLOWLAB_SERVE_TOKEN=TOKEN) as address:
         served = Served(address, served.ollama)
-        bearer = {"Authorization": f"Bearer {TOKEN}"}
+        bearer = {"authorization": f"bearer {TOKEN}"}  # HTTP knows no case in either
         for path in ("/health", "/ready"):
             assert served.ask("GET", path)[0] == 200
         for method, path in (("GET", "/metrics"), ("POST", "/invocations"), ("POST", CHAT)):
@@ -121,7 +130,10 @@ def test_two_processes_behind_a_token_count_together(serve_lab: Lab, served: Ser
         assert served.figure("llmflowlab_requests_in_flight", **bearer) == 1
 
 
-def test_a_sigterm_lets_answers_under_way_finish(serve_lab: Lab, served: Served) -> None:
+@pytest.mark.parametrize("ending_by", [signal.SIGTERM, signal.SIGINT], ids=["SIGTERM", "Ctrl-C"])
+def test_answers_under_way_are_finished_at_the_end(
+    serve_lab: Lab, served: Served, ending_by: signal.Signals
+) -> None:
     """Of a model of a run, which has the candidate's name."""
     port, log = free_port(), serve_lab.folder / "ended.log"
     run = serve_lab.run(sys.executable, "-c", LOGGED_IN).stdout.strip()
@@ -138,7 +150,7 @@ def test_a_sigterm_lets_answers_under_way_finish(serve_lab: Lab, served: Served)
     chunks = served.client().chat.completions.create(model="llama", messages=ASKED, stream=True)
     texts = (chunk.choices[0].delta.content for chunk in chunks)
     assert next(text for text in texts if text) == "one"
-    process.send_signal(signal.SIGTERM)
+    process.send_signal(ending_by)
     assert until(lambda: not listens(port))
     rest.set()
     assert [text for text in texts if text] == [" last"]
@@ -156,4 +168,17 @@ def test_a_model_that_is_not_there_is_told_in_a_sentence(serve_lab: Lab) -> None
     done = serve_lab.step("serve", "--model", "models:/none@staging", "--port", port)
     assert done.returncode == 1
     assert "models:/none@staging cannot be served" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_store_that_cannot_be_reached_is_told_without_its_password(serve_lab: Lab) -> None:
+    store = "http://someone:a-password@127.0.0.1:9"
+    env = serve_lab.environment() | {
+        "MLFLOW_TRACKING_URI": store,
+        "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0",
+    }
+    given = ("--model", f"models:/{NAME}/1", "--port", str(free_port()))
+    done = serve_lab.step("serve", *given, env=env)
+    assert done.returncode == 1
+    assert "cannot be served: API request to http://[secret]@127.0.0.1:9" in done.stderr
     assert "Traceback" not in done.stderr

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import mlflow
 import pytest
 from click.testing import Result
 
@@ -96,6 +97,17 @@ def test_a_server_that_answers_as_evaluated_passes(check: Check, ollama: OllamaS
     assert "all 5 answers are those evaluated, word by word" in done.output
     assert done.output.splitlines()[-1] == "verdict: pass"
     assert ollama.calls["/api/chat"] == before + 5
+
+
+def test_the_address_may_be_the_one_that_openais_client_takes(check: Check, address: str) -> None:
+    assert check(url=f"{address}/v1").exit_code == 0
+
+
+def test_a_password_in_the_address_is_neither_shown_nor_kept(check: Check, address: str) -> None:
+    done = check(url=address.replace("//", "//someone:a-password@"))
+    kept = mlflow.search_runs(search_all_experiments=True, max_results=1)
+    assert "[secret]@127.0.0.1" in kept["params.url"][0]
+    assert "a-password" not in done.output
 
 
 @pytest.mark.parametrize(

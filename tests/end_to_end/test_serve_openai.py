@@ -1,6 +1,7 @@
 """`serve` through OpenAI's own client."""
 
 import json
+import socket
 import threading
 from typing import Any
 
@@ -155,6 +156,18 @@ def test_who_leaves_a_stream_ends_the_providers_answer(served: Served) -> None:
     assert until(lambda: served.answered() == before + 1)
     rest.set()
     assert served.ollama.left.wait(10)
+
+
+def test_who_does_not_read_a_stream_frees_the_place(served: Served) -> None:
+    served.ollama.fault(Reply(chunks=[*[delta("x" * 10_000)] * 1000, ending()]))
+    before = served.answered()
+    body = json.dumps({"model": NAME, "messages": ASKED, "stream": True}).encode()
+    head = f"POST {CHAT} HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+    with socket.socket() as client:
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        client.connect((served.host, served.port))
+        client.sendall(f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body)
+        assert until(lambda: served.answered() == before + 1)
 
 
 @pytest.mark.parametrize(

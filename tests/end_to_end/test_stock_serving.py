@@ -225,6 +225,17 @@ def test_a_wrong_request_is_told_so_without_being_quoted(
     assert served.ollama.calls["/api/chat"] == before
 
 
+@pytest.mark.parametrize("row", [PLAIN, {"messages": [TEXT], "system": "Own."}], ids=str)
+@pytest.mark.parametrize("count", [1, 2])
+def test_instances_are_rows_too(served: Served, row: Any, count: int) -> None:
+    status, _, body = served.ask({"instances": [row] * count, "params": {"seed": 3}})
+    assert status == 200, body
+    assert [row["text"] for row in json.loads(body)["predictions"]] == [
+        f"You said: {PRIVATE}"
+    ] * count
+    assert served.ollama.requests[-1].body["options"]["seed"] == 3
+
+
 @pytest.mark.parametrize(
     ("body", "field"),
     [

@@ -60,6 +60,7 @@ def test_a_cut_prompt_is_told_from_a_cached_one(
         ({"eval_count": None}, Usage(input_tokens=26)),
         ({"eval_count": 0}, Usage(input_tokens=26, output_tokens=0, total_tokens=26)),
         ({"eval_count": "12"}, Usage(input_tokens=26)),
+        ({"eval_count": -1}, Usage(input_tokens=26)),
         ({"prompt_eval_count": None, "eval_count": None}, Usage()),
     ],
 )

@@ -291,6 +291,7 @@ def counted(prompt: Any, output: Any, total: Any, thinking: Any = None, cached: 
         (counted(26, None, None), Usage(26), None),
         (counted(0, 0, 0), Usage(), None),
         (counted("26", 12, 38), Usage(), None),
+        (counted(26, -1, -1), Usage(26), None),
         (None, Usage(), None),
         ([], Usage(), None),
     ],

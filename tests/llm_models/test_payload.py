@@ -124,11 +124,18 @@ def test_an_option_at_its_bound_is_taken(name: str, value: float) -> None:
         ("top_k", 0),
         ("max_tokens", 0),
         ("max_tokens", -1),
+        ("seed", 2**63),
     ],
 )
 def test_an_option_out_of_bounds_is_named(name: str, value: float) -> None:
     with pytest.raises(InputError, match=rf"^{name}: .* is outside "):
         sampled(Sampling(), {name: value})
+
+
+@pytest.mark.parametrize("stop", [[""], ["END", None], [5]])
+def test_a_stop_that_is_no_text_is_refused(stop: list[Any]) -> None:
+    with pytest.raises(InputError, match=r"^stop: give texts that are not empty"):
+        sampled(Sampling(), {"stop": stop})
 
 
 def test_only_what_is_given_overrides() -> None:

@@ -10,6 +10,7 @@ from types import ModuleType
 import pytest
 
 from llm_models import serving
+from llm_models.errors import InputError
 
 ORDINARY = """
 import sys, threading, asyncio
@@ -61,3 +62,10 @@ def test_another_mlflow_serves_as_it_does_itself(
     vars(server)["app"] = "made"
     assert server.app == "made"
     assert "known is 3.0.0" in caplog.text
+
+
+@pytest.mark.parametrize("value", ["0", "-5", "nan", "inf", "soon"])
+def test_a_time_out_that_is_none_is_named(monkeypatch: pytest.MonkeyPatch, value: str) -> None:
+    monkeypatch.setenv(serving.TIMEOUT, value)
+    with pytest.raises(InputError, match=f"{serving.TIMEOUT} must be .* not '{value}'"):
+        serving.open_desk()

@@ -17,7 +17,7 @@ class Door:
 
     def __init__(self, app: App, token: str, headers: tuple[tuple[bytes, bytes], ...]) -> None:
         self._app = app
-        self._wanted = f"Bearer {token}".encode() if token else b""
+        self._wanted = token.encode()
         self._headers = headers
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -38,8 +38,9 @@ class Door:
     def _lets_in(self, scope: Scope) -> bool:
         if not self._wanted or scope["path"] in OPEN:
             return True
-        given = dict(scope["headers"]).get(b"authorization", b"")
-        return hmac.compare_digest(given, self._wanted)
+        header = dict(scope["headers"]).get(b"authorization", b"")
+        scheme, _, given = header.partition(b" ")
+        return scheme.lower() == b"bearer" and hmac.compare_digest(given.strip(), self._wanted)
 
 
 def _turned_away(path: str) -> Reply:

@@ -3,6 +3,7 @@
 import os
 import time
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 
 from prometheus_client import (
@@ -11,9 +12,11 @@ from prometheus_client import (
     Counter,
     Gauge,
     Histogram,
+    Metric,
     generate_latest,
 )
 from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
+from prometheus_client.registry import Collector
 
 from llm_models.asgi import App, Message, Receive, Scope, Send
 from llm_models.caller import CALLER
@@ -48,9 +51,8 @@ class Metrics:
     def page(self) -> Reply:
         registry = self._registry
         if DIRECTORY in os.environ:
-            _forget_the_dead(Path(os.environ[DIRECTORY]))
             registry = CollectorRegistry()
-            MultiProcessCollector(registry)
+            registry.register(_AllProcesses(Path(os.environ[DIRECTORY])))
         text = generate_latest(registry)
         return Reply(200, text, ((b"content-type", CONTENT_TYPE_LATEST.encode()),))
 
@@ -100,6 +102,24 @@ class Measured:
             self._metrics.count(scope["path"], status, time.perf_counter() - began)
 
 
+class _AllProcesses(Collector):
+    """prometheus_client's own would fail on the empty file of a process that begins just now."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def collect(self) -> Iterable[Metric]:
+        _forget_the_dead(self._folder)
+        files = [str(file) for file in self._folder.glob("*.db") if _has_begun(file)]
+        return MultiProcessCollector.merge(files)
+
+
+def _has_begun(file: Path) -> bool:
+    with suppress(FileNotFoundError):  # another process has forgotten a dead one meanwhile
+        return file.stat().st_size > 0
+    return False
+
+
 def _forget_the_dead(folder: Path) -> None:
     """What a process that was killed had in flight is not in flight any more."""
     for file in folder.glob("gauge_live*.db"):
@@ -107,4 +127,5 @@ def _forget_the_dead(folder: Path) -> None:
         try:
             os.kill(process, 0)
         except ProcessLookupError:
-            mark_process_dead(process, str(folder))
+            with suppress(FileNotFoundError):
+                mark_process_dead(process, str(folder))

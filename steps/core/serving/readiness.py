@@ -1,6 +1,7 @@
 """Whether the provider can be reached now, by a call that costs nothing."""
 
 import asyncio
+import logging
 import time
 from typing import Any
 
@@ -33,6 +34,9 @@ class Readiness:
             same = self._provider.identity() == self._provider.config.identity
         except CallError as error:
             return _not(error.kind)
+        except Exception:
+            logging.getLogger("llm_models").exception("the provider tells nothing known of itself")
+            return _not("bad_response")
         finally:
             self._until = time.monotonic() + KEPT_S
         return {"ready": True, "same_identity": same}

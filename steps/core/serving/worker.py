@@ -12,7 +12,7 @@ import os
 import socket
 import sys
 import tempfile
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
 
@@ -45,7 +45,7 @@ def main() -> None:
     parser.add_argument("--workers", type=int, required=True)
     given = parser.parse_args()
     sys.path.append(str(ROOT))  # behind the packed code, which the model will put first
-    with ExitStack() as stack:
+    with suppress(KeyboardInterrupt), ExitStack() as stack:
         listener = stack.enter_context(_listener(given.host, given.port))
         if given.workers > 1:
             folder = tempfile.TemporaryDirectory(prefix="llmflowlab-metrics-")
@@ -82,10 +82,13 @@ def _loaded(address: str) -> Any:
         known = {"address": address, "pinned": where, "version": version}
         os.environ[SERVED] = json.dumps(known)
         return create()
-    except ImportError as error:
-        sys.exit(f"Error: {address} was logged by another LLMFlowLab ({error}): log it again")
     except Exception as error:
-        sys.exit(f"Error: {address} cannot be served: {error}")
+        from llm_models.errors import scrub  # not before: see above
+
+        told = f"{address} cannot be served: {scrub(str(error))}"
+        if isinstance(error, ImportError) and str(error.name).startswith("llm_models"):
+            told = f"{address} was logged by another LLMFlowLab ({error}): log it again"
+        sys.exit(f"Error: {told}")
 
 
 def _run(app: Any, workers: int, listener: socket.socket) -> None:
