@@ -2,12 +2,11 @@
 
 import re
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 
 from llm_models.errors import shorten
 from steps.core.judges.canary_rows import CANARIES, Canary
 from steps.core.judges.criteria import OWN
-from steps.core.judges.judging import Judging, OneJudge
+from steps.core.judges.judging import Judging, OneJudge, side_by_side
 from steps.core.judges.prompts import Criterion
 from steps.core.scorer import Failure, Score
 
@@ -49,8 +48,7 @@ def same_family(judge_model: str, candidate_model: str) -> bool:
 
 def _check_one(judge: OneJudge, judging: Judging) -> Iterator[str]:
     asked = [(c, canary) for c in judging.criteria.values() for canary in _canaries(c, judging)]
-    with ThreadPoolExecutor(CONCURRENCY, thread_name_prefix="canary") as pool:
-        verdicts = list(pool.map(lambda pair: _verdict(judge, *pair), asked))
+    verdicts = side_by_side([judge], lambda pair: _verdict(judge, *pair), asked, CONCURRENCY)
     for (criterion, canary), verdict in zip(asked, verdicts, strict=True):
         yield from _flaw(criterion, canary, verdict)
 

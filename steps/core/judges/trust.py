@@ -1,6 +1,6 @@
 """A config's judges, once they can be asked and have judged known answers rightly."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 import click
 
@@ -11,7 +11,7 @@ from steps.core.judges import canaries
 from steps.core.judges.criteria import criteria
 from steps.core.judges.judging import Judging, unavailable
 from steps.core.judges.pairwise import check_pairs
-from steps.core.limits import Budget
+from steps.core.limits import Budget, Pace, paces_of
 
 
 class JudgeError(LabError):
@@ -19,7 +19,11 @@ class JudgeError(LabError):
 
 
 def trusted_judging(
-    config: Config, journal: Journal, candidates: Iterable[str], budget: Budget
+    config: Config,
+    journal: Journal,
+    candidates: Iterable[str],
+    budget: Budget,
+    paces: Mapping[str, Pace],
 ) -> Judging | None:
     """The config's judges; `candidates` are the models they will judge. Raises JudgeError.
 
@@ -32,7 +36,7 @@ def trusted_judging(
     if not config.judge or reasons:
         return None
     _warn_of_kin(config, candidates)
-    judging = Judging(config.judge, journal, config.own_prices(), budget)
+    judging = Judging(config.judge, journal, config.own_prices(), budget, paces)
     for name in canaries.unchecked(judging):
         click.echo(f"{name} has no canaries: nothing shows that its judge can be trusted.")
     refuse_unfit(canaries.check(judging))
@@ -41,7 +45,8 @@ def trusted_judging(
 
 def pairwise_judging(config: Config, journal: Journal, budget: Budget) -> Judging:
     """The config's judges, once they have preferred the better of two. Raises JudgeError."""
-    judging = Judging(config.judge, journal, config.own_prices(), budget)
+    paces = paces_of(config.limits)
+    judging = Judging(config.judge, journal, config.own_prices(), budget, paces)
     refuse_unfit(check_pairs(judging))
     return judging
 
