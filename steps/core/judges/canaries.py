@@ -33,6 +33,11 @@ def check(judging: Judging) -> list[tuple[str, list[str]]]:
     return [(model, list(dict.fromkeys(lines))) for model, lines in found if lines]
 
 
+def asked(judging: Judging) -> list[tuple[Criterion, Canary]]:
+    """What each judge is put to."""
+    return [(c, canary) for c in judging.criteria.values() for canary in _canaries(c, judging)]
+
+
 def unchecked(judging: Judging) -> list[str]:
     """The names of what is judged without any canary."""
     return [name for name, c in judging.criteria.items() if not _canaries(c, judging)]
@@ -47,9 +52,9 @@ def same_family(judge_model: str, candidate_model: str) -> bool:
 
 
 def _check_one(judge: OneJudge, judging: Judging) -> Iterator[str]:
-    asked = [(c, canary) for c in judging.criteria.values() for canary in _canaries(c, judging)]
-    verdicts = side_by_side([judge], lambda pair: _verdict(judge, *pair), asked, CONCURRENCY)
-    for (criterion, canary), verdict in zip(asked, verdicts, strict=True):
+    put = asked(judging)
+    verdicts = side_by_side([judge], lambda pair: _verdict(judge, *pair), put, CONCURRENCY)
+    for (criterion, canary), verdict in zip(put, verdicts, strict=True):
         yield from _flaw(criterion, canary, verdict)
 
 

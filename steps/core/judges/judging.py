@@ -71,7 +71,7 @@ class OneJudge:
         self.judge, self.name = judge, name
         self._journal = journal
         self._model = JudgeModel(judge, own_prices, budget or Budget(None), pace or Pace())
-        self.hash = self._model.hash
+        self.hash, self.config = self._model.hash, self._model.config
         self.spent = self._model.spent
         self.stop = self._model.stop
 
@@ -88,7 +88,7 @@ class OneJudge:
         self, name: str, system: str | None, user: str, quoted: str, scale: Scale = YES_NO
     ) -> Score | Failure:
         """A verdict, from the journal if it holds it; a Failure is not kept."""
-        key = sha256_of([self.hash, name, system, user])
+        key = self.key(name, system, user)
         record = self._journal.read_verdict(key)
         if record is None:
             with self._journal.claim(f"verdict-{key[:2]}"):  # nobody else asks this just now
@@ -101,6 +101,10 @@ class OneJudge:
                     record |= asdict(verdict) | asdict(spent)
                     self._journal.write_verdict(key, record)
         return Score(record["value"], record["rationale"], details=record)
+
+    def key(self, name: str, system: str | None, user: str) -> str:
+        """The identity of one verdict (hex sha256)."""
+        return sha256_of([self.hash, name, system, user])
 
 
 class Judging:

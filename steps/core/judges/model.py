@@ -87,7 +87,7 @@ class JudgeModel:
         provider = judge_provider(judge, own_prices)
         if budget.most is not None:
             worst_of(provider.config, Request(()))
-        self.hash = _hash(provider)
+        self.hash, self.config = _hash(provider), provider.config
         self.spent = Spent()
         self._providers = {YES_NO: provider}
         self._lock = threading.Lock()

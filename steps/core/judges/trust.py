@@ -30,9 +30,9 @@ def trusted_judging(
     None, said in a line, where one cannot be asked: a panel that has lost a judge is another
     instrument, and what it would measure could not be compared.
     """
-    reasons = away(config)
+    reasons = unscored(config)
     for reason in reasons:
-        click.echo(f"{_unscored(config)}: {reason}")
+        click.echo(reason)
     if not config.judge or reasons:
         return None
     _warn_of_kin(config, candidates)
@@ -59,6 +59,15 @@ def require_judges(config: Config, purpose: str) -> None:
         raise JudgeError(f"{purpose}: a judge cannot be asked: {'; '.join(reasons)}")
 
 
+def unscored(config: Config) -> list[str]:
+    """A line for each judge that cannot be asked now, and what is not scored for that."""
+    if not config.judge:
+        return []
+    names = ", ".join(criterion.name for criterion in criteria(config.judge[0]))
+    what = "No judge" if len(config.judge) == 1 else "The panel of judges is not complete"
+    return [f"{what}, so {names} are not scored: {reason}" for reason in away(config)]
+
+
 def away(config: Config) -> list[str]:
     """A line for each judge that cannot be asked now."""
     told = [(judge.model, unavailable(judge)) for judge in config.judge]
@@ -75,12 +84,6 @@ def refuse_unfit(flaws: Iterable[tuple[str, list[str]]]) -> None:
     if told:
         remedy = "Choose another judge in the config, or `judge: null` to score without one."
         raise JudgeError("\n".join([*told, remedy]))
-
-
-def _unscored(config: Config) -> str:
-    names = ", ".join(criterion.name for criterion in criteria(config.judge[0]))
-    what = "No judge" if len(config.judge) == 1 else "The panel of judges is not complete"
-    return f"{what}, so {names} are not scored"
 
 
 def _warn_of_kin(config: Config, candidates: Iterable[str]) -> None:
