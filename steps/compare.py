@@ -68,7 +68,10 @@ def compare(
     dataset = load_dataset(data or QUESTIONS, row_limit(limit))
     names = [candidate.name for candidate in choose(settings, models)]
     if baseline:
+        from steps.core.ranking import refuse_unpaired
+
         choose(settings, baseline)  # what is mistyped is told before a run is made
+        refuse_unpaired(settings.rank_by)
     if asked:
         require_judges(settings, "pairwise")
     written = Path(output) if output else None

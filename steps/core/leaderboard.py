@@ -118,11 +118,15 @@ class Board:
 
     title: str
     lines: Sequence[Line]
+    rank_by: str | None = None
 
     def columns(self) -> list[tuple[str, str, str]]:
-        """The headlines that at least one model has."""
+        """The headlines that at least one model has, and what they are ranked by."""
         known = (name for line in self.lines for name in (*line.metrics, *line.unscored))
-        return [c for c in headlines(known) if any(line.has(c[0]) for line in self.lines)]
+        found = headlines(known)
+        if self.rank_by and self.rank_by not in [metric for metric, *_ in found]:
+            found.insert(0, (self.rank_by, self.rank_by, "{:.4g}"))
+        return [c for c in found if any(line.has(c[0]) for line in self.lines)]
 
     def headers(self) -> list[str]:
         return ["candidate", "model", "rows", *(heading for _, heading, _ in self.columns())]
@@ -136,7 +140,11 @@ class Board:
         scored = any(metric.endswith("/mean") for metric, *_ in self.columns())
         once = any(line.metrics.get("repeats") == 1 for line in self.lines)
         thin = any(line.lacking for line in self.lines)
-        return [*told, *[coverage.NOTE] * thin, *[ONCE] * (scored and once)]
+        return [*told, *self._unranked(), *[coverage.NOTE] * thin, *[ONCE] * (scored and once)]
+
+    def _unranked(self) -> Iterator[str]:
+        if self.rank_by and not any(line.has(self.rank_by) for line in self.lines):
+            yield f"rank_by: no model has a metric {self.rank_by}, so their order means nothing."
 
     def text(self) -> str:
         """For a terminal: a column for each candidate, the best first."""
@@ -171,7 +179,7 @@ def board_of_results(
         )
         for r in results
     ]
-    return Board(title, _ranked(lines, rank_by, lowest))
+    return Board(title, _ranked(lines, rank_by, lowest), rank_by)
 
 
 def board_of_evidence(title: str, evidence: Sequence[Evidence], rank_by: str) -> Board:
@@ -187,7 +195,7 @@ def board_of_evidence(title: str, evidence: Sequence[Evidence], rank_by: str) ->
         )
         for e in evidence
     ]
-    return Board(title, _ranked(lines, rank_by))
+    return Board(title, _ranked(lines, rank_by), rank_by)
 
 
 def _with_unit_cost(metrics: Mapping[str, float | None]) -> dict[str, float | None]:

@@ -85,6 +85,12 @@ def test_the_files_are_artifacts_and_stand_in_the_folder_that_was_named(
         assert Path(logged).read_bytes() == path.read_bytes()
 
 
+def test_a_metric_that_cannot_decide_is_refused(write_config: ConfigWriter) -> None:
+    done = invoke(compare, write_config({}, rank_by="error_rate"), baseline="one")
+    assert done.exit_code == 1
+    assert "rank_by: error_rate cannot decide" in done.output
+
+
 @pytest.mark.parametrize("text", ["0", "-1", "little", "inf"])
 def test_a_max_loss_that_is_no_number_above_0_is_refused(
     write_config: ConfigWriter, text: str

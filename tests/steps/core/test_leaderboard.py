@@ -77,6 +77,15 @@ def test_a_column_is_there_when_one_model_has_the_metric() -> None:
     ]
 
 
+def test_what_models_are_ranked_by_has_a_column_and_a_note_where_none_has_it() -> None:
+    lines = [line("one", **{"safety/pass_hat_3": 0.25, "safety/mean": 0.5})]
+    board = Board("t", lines, "safety/pass_hat_3")
+    assert board.headers()[3:] == ["safety/pass_hat_3", "safety"]
+    assert board.rows()[0][3:] == ["0.25", "0.50"]
+    assert not [note for note in board.notes() if "rank_by" in note]
+    assert "rank_by: no model has a metric safty/mean" in Board("t", lines, "safty/mean").text()
+
+
 def test_zero_is_told_and_is_not_unknown() -> None:
     board = Board("t", [Line("one", "m", "r", {"rows": 1, "total_cost_estimate": 0.0})])
     assert board.rows() == [["one", "m", "1", "0.0000"]]
