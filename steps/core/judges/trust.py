@@ -6,6 +6,7 @@ import click
 
 from llm_models.errors import InputError, LabError
 from steps.core.config import Config
+from steps.core.harmless import harmless
 from steps.core.journal import Journal
 from steps.core.judges import canaries
 from steps.core.judges.criteria import criteria
@@ -32,7 +33,7 @@ def trusted_judging(
     """
     reasons = unscored(config)
     for reason in reasons:
-        click.echo(reason)
+        click.echo(harmless(reason))
     if not config.judge or reasons:
         return None
     _warn_of_kin(config, candidates)

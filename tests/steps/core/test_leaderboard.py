@@ -103,6 +103,13 @@ def test_a_model_that_did_not_finish_is_named_with_the_reason_everywhere() -> No
         assert "one did not finish: no row was answered" in shown
 
 
+def test_nothing_of_a_server_moves_a_cursor() -> None:
+    board = Board("t", [line(model="\x1b[2J", failure="answered \x1b]0;x\x07 \u202eback")])
+    for shown in (board.text(), board.markdown({})):
+        assert not set(shown) & set("\x1b\x07\u202e")
+        assert "␛]0;x␇" in shown.replace("\\", "")
+
+
 @pytest.mark.parametrize("name", HOSTILE.values(), ids=HOSTILE)
 def test_html_shows_a_hostile_name_as_text(name: str) -> None:
     plain = Page(Board("t", [line(model="m")]).html({})).tags
