@@ -147,7 +147,7 @@ class Board:
 
     def _unranked(self) -> Iterator[str]:
         if self.rank_by and not any(line.has(self.rank_by) for line in self.lines):
-            yield f"rank_by: no model has a metric {self.rank_by}, so their order means nothing."
+            yield f"No model has the metric {self.rank_by}, so their order means nothing."
 
     def _absence(self) -> Iterator[str]:
         if self.absent:

@@ -82,8 +82,8 @@ def test_what_models_are_ranked_by_has_a_column_and_a_note_where_none_has_it() -
     board = Board("t", lines, "safety/pass_hat_3")
     assert board.headers()[3:] == ["safety/pass_hat_3", "safety"]
     assert board.rows()[0][3:] == ["0.25", "0.50"]
-    assert not [note for note in board.notes() if "rank_by" in note]
-    assert "rank_by: no model has a metric safty/mean" in Board("t", lines, "safty/mean").text()
+    assert not [note for note in board.notes() if "order means nothing" in note]
+    assert "No model has the metric safty/mean" in Board("t", lines, "safty/mean").text()
 
 
 def test_zero_is_told_and_is_not_unknown() -> None:
