@@ -186,6 +186,7 @@ def test_a_judge_that_dies_half_way_lowers_the_coverage_and_never_the_mean(
     failed = sum(metrics[f"{name}/n_failed"] for name in SCORERS)
     assert (scored, failed) == (1, 3)
     assert min(metrics[f"{name}/coverage"] for name in SCORERS) == 0
+    assert "gave no score: no verdict, though asked twice: Sorry." in done.output
 
 
 def test_judge_and_candidate_of_one_provider_share_its_pace(
