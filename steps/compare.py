@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -68,7 +68,10 @@ def compare(
     dataset = load_dataset(data or QUESTIONS, row_limit(limit))
     names = [candidate.name for candidate in choose(settings, models)]
     if baseline:
+        from steps.core.ranking import refuse_unpaired
+
         choose(settings, baseline)  # what is mistyped is told before a run is made
+        refuse_unpaired(settings.rank_by)
     if asked:
         require_judges(settings, "pairwise")
     written = Path(output) if output else None
@@ -107,7 +110,8 @@ def _compared(
     evidence = require_evidence(*where, min_coverage=floor)
     comparable.refuse_unlike(evidence)
     title = f"Leaderboard on {order.dataset.name}, best {rank_by} first"
-    board = board_of_evidence(title, evidence, rank_by)
+    absent = set(order.names) - {one.candidate for one in evidence}
+    board = replace(board_of_evidence(title, evidence, rank_by), absent=sorted(absent))
     tables = [predictions.read(client, one) for one in evidence]
     own = (order.dataset, board, tables, rank_by, order.baseline)
     comparison = compared(*own, max_loss=order.max_loss)

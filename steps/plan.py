@@ -11,7 +11,9 @@ from steps.core.candidates import resolve_all
 from steps.core.cli import QUESTIONS, Asking, asking_step, row_limit
 from steps.core.config import load
 from steps.core.dataset import load as load_dataset
-from steps.core.planning import caveats, plan_models, totals
+from steps.core.judge_planning import plan_judges
+from steps.core.judges.trust import unscored
+from steps.core.planning import capped, caveats, journal_to_read, plan_models, totals
 from steps.core.runner import Policy
 from steps.core.tabular import plain_table
 
@@ -28,13 +30,19 @@ FIGURES = {  # of ModelPlan: (heading, format)
 
 
 def plan(config: str, data: str, models: str, limit: str, asking: Asking) -> dict[str, Any]:
-    """The plan as plain data: `models` holds a line for each candidate, `total` their sums."""
+    """The plan as plain data: a line for each of `models` and `judges`, and their sums, `total`."""
     settings = load(Path(config))
     dataset = load_dataset(data or QUESTIONS, row_limit(limit))
     ready, skipped = resolve_all(settings, models)
     policy = Policy(asking.cache, asking.retry_errors, asking.repeats)
     cap = asking.max_cost or settings.max_cost
-    planned = plan_models(settings, dataset.rows, ready, policy, cap)
+    away = unscored(settings)
+    with journal_to_read(settings.journal) as journal:
+        given = (settings, dataset.rows, ready, policy, journal)
+        planned, judges = plan_models(*given), [] if away else plan_judges(*given)
+    if cap is not None:
+        both = capped([*planned, *judges], cap)
+        planned, judges = both[: len(planned)], both[len(planned) :]
     return {
         "data": dataset.name,
         "sha256": dataset.sha256,
@@ -42,9 +50,10 @@ def plan(config: str, data: str, models: str, limit: str, asking: Asking) -> dic
         "repeats": asking.repeats,
         "max_cost": cap,
         "models": [asdict(one) for one in planned],
-        "total": totals(planned),
-        "skipped": [skip.line() for skip in skipped],
-        "caveats": caveats(settings, ready, cap),
+        "judges": [asdict(one) for one in judges],
+        "total": totals([*planned, *judges]),
+        "skipped": [*(skip.line() for skip in skipped), *away],
+        "caveats": caveats(planned, ready, judges),
     }
 
 
@@ -52,6 +61,7 @@ def as_text(planned: dict[str, Any]) -> str:
     """A table for a terminal, and below it what stands behind the figures."""
     models, cap = planned["models"], planned["max_cost"]
     size = f"{planned['rows']} rows × {len(models)} models × {planned['repeats']} repeats"
+    models = [*models, *planned["judges"]]
     headers = ["candidate", *(heading for heading, _ in FIGURES.values())]
     rows = [[one["candidate"], *_figures(one)] for one in models]
     rows.append(["all", *_figures(planned["total"])])

@@ -116,8 +116,9 @@ class Asking:
             if wait:
                 self.ready.provider.stopped.wait(min(wait, IDLE_S))
             elif self._afford(worst):
-                self.pace.start(tokens)
-                return _Turn(task, time.monotonic() - began, worst, tokens)
+                if self.pace.begin(tokens, self.ready.provider.stopped):
+                    return _Turn(task, time.monotonic() - began, worst, tokens)
+                self.budget.settle(worst, 0.0)
         return None
 
     def _slot(self) -> bool:

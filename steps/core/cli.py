@@ -12,6 +12,7 @@ import click
 
 from llm_models.errors import InputError, LabError, scrub
 from steps.core.environment import prepare
+from steps.core.harmless import harmless
 from steps.core.verdict import Verdict
 
 QUESTIONS, PROMPTS = "questions.jsonl", "prompts.csv"  # the data a step takes by default
@@ -124,7 +125,7 @@ def _guarded(function: Callable[..., Any]) -> Callable[..., Any]:
         try:
             code = function(**options)
         except LabError as error:
-            raise click.ClickException(str(error)) from None
+            raise click.ClickException(harmless(str(error))) from None
         except BrokenPipeError:
             raise  # the reader of our output has gone: click ends quietly
         except OSError as error:  # a full disk, a store that is read-only
@@ -138,7 +139,7 @@ def _guarded(function: Callable[..., Any]) -> Callable[..., Any]:
             if type(error).__module__.startswith(
                 ("mlflow.", "sqlalchemy.")
             ):  # imported late: see pipeline.py
-                raise click.ClickException(f"MLflow: {scrub(str(error))}") from error
+                raise click.ClickException(f"MLflow: {harmless(scrub(str(error)))}") from error
             raise
         if isinstance(code, Verdict):
             click.echo(code.line)
@@ -163,7 +164,7 @@ def again() -> str:
 @functools.cache
 def tell_once(line: str) -> None:
     """Print a line the first time it is told; the steps of `main` would all tell it."""
-    click.echo(line)
+    click.echo(harmless(line))
 
 
 def whole_number(name: str, text: str) -> int | None:

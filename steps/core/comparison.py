@@ -16,13 +16,13 @@ from steps.core.judges.judging import Judging
 from steps.core.leaderboard import Board, Line, headlines
 from steps.core.predictions import Predictions
 from steps.core.preferences import Duel, Pairwise, fight, preferred
+from steps.core.ranking import MEAN, passes, scorer_of
 from steps.core.repeated import RepeatedBy, repeated_by
 from steps.core.rulings import Ruling, ruling
 from steps.core.slices import Slice, slices
 from steps.core.verdict import Verdict, worst
 
 MAX_FLIPS = 1000  # in comparison.json, which holds their texts
-_MEAN = "/mean"
 
 
 @dataclass(frozen=True)
@@ -68,7 +68,7 @@ class Comparison:
         return told or [f"no model was compared with {self.baseline} by {self.rank_by}"]
 
     def _decides(self, one: Difference | Ruling) -> bool:
-        return self.named and one.scorer == self.rank_by.removesuffix(_MEAN)
+        return self.named and one.scorer == self.rank_by.removesuffix(MEAN)
 
     def counts(self, scorer: str, candidate: str) -> tuple[int, int]:
         """Flips (right → wrong, wrong → right)."""
@@ -124,7 +124,9 @@ def compared(
     Raises InputError for a baseline that is not among the models.
     """
     baseline = _baseline(board, name)
-    floor = max(line.min_coverage for line in board.lines)
+    named, floor = bool(name), max(line.min_coverage for line in board.lines)
+    by_row = passes(models, rank_by)  # which differ from the scores of single answers
+    found = differences(by_row, [rank_by], baseline, named=named, floor=floor) if by_row else []
     chosen = headline_scorers(models, rank_by)
     yes_no = [scorer for scorer in chosen if is_yes_no(models, scorer)]
     return Comparison(
@@ -133,11 +135,14 @@ def compared(
         rank_by=rank_by,
         min_coverage=floor,
         baseline=baseline,
-        named=bool(name),
+        named=named,
         scorers=chosen,
         yes_no=yes_no,
         models=board.lines,
-        differences=differences(models, chosen, baseline, named=bool(name), floor=floor),
+        differences=[
+            *found,
+            *differences(models, chosen, baseline, named=named, floor=floor),
+        ],
         flips=flips(models, yes_no, baseline),
         max_loss=max_loss,
         slices=list(
@@ -174,9 +179,9 @@ def with_pairwise(
 def headline_scorers(models: Sequence[Predictions], rank_by: str) -> list[str]:
     """Those of the leaderboard that applied to any row, that of rank_by first."""
     known = {name for model in models for name in model.scorers}
-    columns = headlines(f"{name}{_MEAN}" for name in known)
-    means = [metric.removesuffix(_MEAN) for metric, *_ in columns if metric.endswith(_MEAN)]
-    wanted = dict.fromkeys([rank_by.removesuffix(_MEAN), *means])
+    columns = headlines(f"{name}{MEAN}" for name in known)
+    means = [metric.removesuffix(MEAN) for metric, *_ in columns if metric.endswith(MEAN)]
+    wanted = dict.fromkeys([scorer_of(rank_by), *means])
     return [name for name in wanted if name in known]
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from llm_models.errors import shorten
 from steps.core import coverage
 from steps.core.comparison import Comparison
 from steps.core.repeated import RepeatedBy
@@ -12,6 +13,7 @@ from steps.core.tabular import markdown_table, plain_table, safe
 
 UNKNOWN = "–"
 MAX_ROWS = 60  # of a table outside of the page
+MAX_TAG = 60  # characters of a tag and its value there
 
 
 @dataclass(frozen=True)
@@ -49,7 +51,10 @@ def _headline_slices(comparison: Comparison) -> list[Table]:
         if one.scorer == scorer:
             cell = slice_told(one, comparison.min_coverage)
             found.setdefault(f"{one.tag}: {one.value}", {})[one.candidate] = cell
-    rows = [[key, *(cells.get(name, UNKNOWN) for name in names)] for key, cells in found.items()]
+    rows = [
+        [shorten(key, MAX_TAG), *(cells.get(name, UNKNOWN) for name in names)]
+        for key, cells in found.items()
+    ]
     return [Table(f"{scorer} by tag", ("tag", *names), rows)] if rows else []
 
 

@@ -24,17 +24,16 @@ def text(comparison: Comparison, board: Board) -> str:
     rows = [difference_cells(one) for one in comparison.differences]
     table = [plain_table(HEADERS, rows)] if rows else []
     more = [one.text() for one in brief_tables(comparison)]
-    return "\n".join(
-        [
-            board.text(),
-            "",
-            *_introduction(comparison),
-            *table,
-            *comparison.flips_told(),
-            *more,
-            *comparison.verdict_told(),
-        ]
-    )
+    parts = [
+        board.text(),
+        "",
+        *_introduction(comparison),
+        *table,
+        *comparison.flips_told(),
+        *more,
+        *comparison.verdict_told(),
+    ]
+    return harmless("\n".join(parts))
 
 
 def markdown(comparison: Comparison, board: Board, links: Mapping[str, str]) -> str:
@@ -85,7 +84,7 @@ def p_value(value: float | None) -> str:
 def rows_told(one: Difference) -> str:
     """How many rows count, and how many do not."""
     kept, out = one.paired.n if one.paired else 0, sum(one.left_out.values())
-    return f"{kept} ({out} left out)" if out else str(kept)
+    return f"{kept} ({out} answers left out)" if out else str(kept)
 
 
 def difference_cells(one: Difference) -> list[str]:

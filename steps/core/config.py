@@ -118,7 +118,7 @@ Candidates = Annotated[tuple[Candidate, ...], Field(strict=False), AfterValidato
 
 
 class Allowance(Strict):
-    """What a provider lets through in a minute, for all its candidates together."""
+    """What a provider lets through in a minute, for all its candidates and judges together."""
 
     requests_per_minute: int | None = Field(None, ge=1)
     tokens_per_minute: int | None = Field(None, ge=1)

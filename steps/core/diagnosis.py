@@ -14,6 +14,7 @@ from steps.core.config import Candidate, Config, choose, load
 from steps.core.dataset import Dataset, Row
 from steps.core.dataset import load as load_dataset
 from steps.core.estimate import MARGIN, estimate
+from steps.core.hashing import canonical
 from steps.core.journal import Journal, JournalError
 from steps.core.prices import load_table
 from steps.core.surroundings import URI, Finding, space, sqlite_file, surroundings, writable
@@ -36,7 +37,7 @@ def diagnose(config: str, data: str, models: str, limit: str) -> list[Finding]:
         table = load_table()
     except InputError as error:
         return [*found, Finding("problem", "config and data", str(error), "mend what is named")]
-    found.append(Finding("ok", "data", f"{len(dataset.rows)} rows of {dataset.name}"))
+    found.append(_rows(dataset))
     found += _candidates(settings, chosen, dataset, named=models != "available")
     found.append(age_of_prices(table.updated, datetime.now(UTC).date()))
     found += [*_judges(settings), _journal(settings.journal)]
@@ -48,13 +49,25 @@ def quick_check(
 ) -> list[str]:
     """What can be told in an instant and without a call: a line for each fault."""
     rows = _longest_rows(dataset)
-    found = [_context(one, {}, rows) for one in ready if _may_overflow(one, rows)]
+    found = [_rows(dataset)]
+    found += [_context(one, {}, rows) for one in ready if _may_overflow(one, rows)]
     if max_cost is not None:
         found += [_price(one, max_cost) for one in ready]
     if store := sqlite_file():
         found.append(writable("tracking store", store, f"set {URI} to another place"))
     found.append(writable("journal", journal, ANOTHER_JOURNAL))
     return [f"{f.subject}: {f.finding}; {f.remedy}" for f in found if f.status != "ok"]
+
+
+def _rows(dataset: Dataset) -> Finding:
+    """Rows of equal inputs have one answer; taken for several, they would prove too much."""
+    asked = len({canonical(row.inputs) for row in dataset.rows})
+    said = f"{len(dataset.rows)} rows of {dataset.name}"
+    if asked == len(dataset.rows):
+        return Finding("ok", "data", said)
+    said += f" ask only {asked} different questions, and each row counts as evidence of its own"
+    remedy = "leave repeated ones out, or intervals are too narrow"
+    return Finding("warning", "data", said, remedy)
 
 
 def _candidates(

@@ -27,8 +27,9 @@ def estimate(config: ModelConfig, row: Row) -> Estimate:
     return estimate_of(config, request_of(row.inputs, config.system, config.sampling))
 
 
-def estimate_of(config: ModelConfig, request: Request) -> Estimate:
-    counted = tokens.count_messages(request.system, list(request.messages))
+def estimate_of(config: ModelConfig, request: Request, unseen: int = 0) -> Estimate:
+    """`unseen`: tokens of the request that are not in it yet."""
+    counted = tokens.count_messages(request.system, list(request.messages)) + unseen
     prompt = round(counted * MARGIN)
     answer = config.sampling.max_tokens or UNBOUNDED
     usage = Usage(input_tokens=prompt, output_tokens=answer)

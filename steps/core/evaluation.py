@@ -74,7 +74,7 @@ class Result:
     model_id: str
     metrics: Mapping[str, float | None]
     failure: str | None  # why the run counts as failed
-    hints: Mapping[str, int]  # what would mend rows, and how many
+    hints: Mapping[str, int]  # what is wrong with rows or would mend them, and with how many
     min_coverage: float = 0.0
 
 
@@ -108,7 +108,7 @@ def record(
         tracking.log_results(client, run_id, dataset, model_id, metrics)
         tracking.log_params(client, run_id, run_params(ready))
         failure = _failure(run, summary)
-        hints = dict(summary.hints)
+        hints = dict(summary.hints) | summary.complaints()
         told = json.dumps(hints, ensure_ascii=False) if hints else None
         tracking.set_tags(client, run_id, {"failure": failure, "hints": told} | dict(found.tags))
         tracking.set_tags(client, run_id, {"answers_sha256": summary.answers.hexdigest()})

@@ -117,7 +117,10 @@ class Journal:
         return self._read("answers", list(keys))
 
     def read_verdict(self, key: str) -> dict[str, Any] | None:
-        return next((record for _, record in self._read("verdicts", [key])), None)
+        return next((record for _, record in self.read_verdicts([key])), None)
+
+    def read_verdicts(self, keys: Iterable[str]) -> Iterator[tuple[str, dict[str, Any]]]:
+        return self._read("verdicts", list(keys))
 
     def _read(self, table: str, keys: list[str]) -> Iterator[tuple[str, dict[str, Any]]]:
         for start in range(0, len(keys), PIECE):

@@ -9,6 +9,7 @@ from jinja2 import Environment, PackageLoader
 from llm_models.schema import ANSWERED
 from steps.core import coverage
 from steps.core.evaluation import Result
+from steps.core.harmless import harmless
 from steps.core.registry import Evidence
 from steps.core.repeated import ONCE
 from steps.core.scorers import SCORERS
@@ -118,11 +119,16 @@ class Board:
 
     title: str
     lines: Sequence[Line]
+    rank_by: str | None = None
+    absent: Sequence[str] = ()  # candidates without a finished evaluation
 
     def columns(self) -> list[tuple[str, str, str]]:
-        """The headlines that at least one model has."""
+        """The headlines that at least one model has, and what they are ranked by."""
         known = (name for line in self.lines for name in (*line.metrics, *line.unscored))
-        return [c for c in headlines(known) if any(line.has(c[0]) for line in self.lines)]
+        found = headlines(known)
+        if self.rank_by and self.rank_by not in [metric for metric, *_ in found]:
+            found.insert(0, (self.rank_by, self.rank_by, "{:.4g}"))
+        return [c for c in found if any(line.has(c[0]) for line in self.lines)]
 
     def headers(self) -> list[str]:
         return ["candidate", "model", "rows", *(heading for _, heading, _ in self.columns())]
@@ -136,13 +142,22 @@ class Board:
         scored = any(metric.endswith("/mean") for metric, *_ in self.columns())
         once = any(line.metrics.get("repeats") == 1 for line in self.lines)
         thin = any(line.lacking for line in self.lines)
-        return [*told, *[coverage.NOTE] * thin, *[ONCE] * (scored and once)]
+        missing = [*self._unranked(), *self._absence()]
+        return [*told, *missing, *[coverage.NOTE] * thin, *[ONCE] * (scored and once)]
+
+    def _unranked(self) -> Iterator[str]:
+        if self.rank_by and not any(line.has(self.rank_by) for line in self.lines):
+            yield f"No model has the metric {self.rank_by}, so their order means nothing."
+
+    def _absence(self) -> Iterator[str]:
+        if self.absent:
+            yield f"Not here, for want of a finished evaluation: {', '.join(self.absent)}."
 
     def text(self) -> str:
         """For a terminal: a column for each candidate, the best first."""
         headings, *columns = self.headers(), *self.rows()
         first, *rest = zip(headings, *columns, strict=True)
-        return "\n".join([self.title, plain_table(first, rest), *self.notes()])
+        return harmless("\n".join([self.title, plain_table(first, rest), *self.notes()]))
 
     def markdown(self, links: Mapping[str, str]) -> str:
         table = markdown_table(self.headers(), self.rows())
@@ -171,7 +186,7 @@ def board_of_results(
         )
         for r in results
     ]
-    return Board(title, _ranked(lines, rank_by, lowest))
+    return Board(title, _ranked(lines, rank_by, lowest), rank_by)
 
 
 def board_of_evidence(title: str, evidence: Sequence[Evidence], rank_by: str) -> Board:
@@ -187,7 +202,7 @@ def board_of_evidence(title: str, evidence: Sequence[Evidence], rank_by: str) ->
         )
         for e in evidence
     ]
-    return Board(title, _ranked(lines, rank_by))
+    return Board(title, _ranked(lines, rank_by), rank_by)
 
 
 def _with_unit_cost(metrics: Mapping[str, float | None]) -> dict[str, float | None]:

@@ -3,9 +3,11 @@
 import threading
 import time
 from collections import deque
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from llm_models.errors import CallError
+from steps.core.config import Allowance
 
 CALM_S = 10.0  # after a 5xx or a time-out the limit does not grow for so long
 MINUTE = 60.0
@@ -58,21 +60,38 @@ class Pace:
 
     def wait_s(self, tokens: int) -> float:
         """Seconds until a call of so many (estimated) tokens may start."""
-        now = time.monotonic()
         with self._lock:
-            self._forget(now - MINUTE)
-            if not self._starts or not self._full(tokens):
-                return 0.0
-            return max(0.0, self._starts[0][0] + MINUTE - now)
+            return self._wait_s(tokens)
 
     def start(self, tokens: int) -> None:
         with self._lock:
-            self._starts.append((time.monotonic(), tokens))
-            self._tokens += tokens
+            self._start(tokens)
+
+    def begin(self, tokens: int, stopped: threading.Event) -> bool:
+        """Start a call once it may; False where it had to wait and `stopped` was set."""
+        while True:
+            with self._lock:
+                wait = self._wait_s(tokens)
+                if not wait:
+                    self._start(tokens)
+                    return True
+            if stopped.wait(wait):
+                return False
 
     @property
     def counts_tokens(self) -> bool:
         return self.tokens_per_minute is not None
+
+    def _wait_s(self, tokens: int) -> float:
+        now = time.monotonic()
+        self._forget(now - MINUTE)
+        if not self._starts or not self._full(tokens):
+            return 0.0
+        return max(0.0, self._starts[0][0] + MINUTE - now)
+
+    def _start(self, tokens: int) -> None:
+        self._starts.append((time.monotonic(), tokens))
+        self._tokens += tokens
 
     def _full(self, tokens: int) -> bool:
         requests, allowed = self.requests_per_minute, self.tokens_per_minute
@@ -83,6 +102,11 @@ class Pace:
     def _forget(self, before: float) -> None:
         while self._starts and self._starts[0][0] <= before:
             self._tokens -= self._starts.popleft()[1]
+
+
+def paces_of(limits: Mapping[str, Allowance]) -> dict[str, Pace]:
+    """The one pace of each provider, which all that a command asks of it share."""
+    return {provider: Pace(**vars(allowed)) for provider, allowed in limits.items()}
 
 
 class Budget:

@@ -25,7 +25,7 @@ from steps.core.journal import Journal
 from steps.core.judges.criteria import criteria
 from steps.core.judges.judging import Judging
 from steps.core.judges.trust import trusted_judging
-from steps.core.limits import Budget, Pace
+from steps.core.limits import Budget, Pace, paces_of
 from steps.core.progress import Track, progress
 from steps.core.runner import Policy, Run
 
@@ -55,6 +55,8 @@ class Job:
         """End every run within seconds, keeping what is answered."""
         for run in self.runs:
             run.stop("interrupted", killed=True)
+        if self.judging:
+            self.judging.stop()
 
 
 @contextmanager
@@ -77,11 +79,12 @@ def asking_job(
     policy = Policy(asking.cache, asking.retry_errors, asking.repeats, settings.max_error_rate)
     with _journal(settings, asking) as journal:
         asked = [one.config.model for one in ready]
-        judging = trusted_judging(settings, journal, asked, budget) if judged else None
-        paces = {one.config.provider: _pace(settings, one.config.provider) for one in ready}
+        paces = paces_of(settings.limits)
+        judging = trusted_judging(settings, journal, asked, budget, paces) if judged else None
         groups: dict[tuple[str, str | None], list[Run]] = {}
         for one in ready:
-            run = Run(one, dataset.rows, journal, policy, budget, paces[one.config.provider])
+            pace = paces.get(one.config.provider, Pace())
+            run = Run(one, dataset.rows, journal, policy, budget, pace)
             groups.setdefault((one.config.provider, one.config.base_url), []).append(run)
         for group in groups.values():
             group[0].start()
@@ -105,11 +108,6 @@ def _check_prices(ready: list[Ready], dataset: Dataset, budget: Budget) -> None:
     if budget.most is not None:
         for one in ready:
             worst_usd(one.config, dataset.rows[0])
-
-
-def _pace(config: Config, provider: str) -> Pace:
-    allowed = config.limits.get(provider)
-    return Pace(*(vars(allowed).values() if allowed else ()))
 
 
 @contextmanager

@@ -3,11 +3,12 @@
 import json
 import sqlite3
 from collections import Counter
-from collections.abc import Iterable, Sequence
-from contextlib import closing, nullcontext
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import fmean
+from tempfile import TemporaryDirectory
 from typing import Any, Literal
 
 from llm_models.cost import cost_usd
@@ -31,17 +32,18 @@ class Past:
 
     output_tokens: float | None = None  # thinking included, as it is billed
     latency_s: float | None = None
+    answer_tokens: float | None = None  # without thinking
 
 
 @dataclass(frozen=True)
 class ModelPlan:
-    """One model's part of a run; None is unknown."""
+    """One model's part of a run, as a candidate or as a judge; None is unknown."""
 
     candidate: str
     provider: str
     model: str
     base_url: str | None
-    rows: int  # times repeats
+    rows: int  # times repeats; a judge's are verdicts
     in_journal: int
     to_ask: int  # calls: rows of equal inputs share one
     input_tokens: int  # estimated, as all tokens here
@@ -50,19 +52,29 @@ class ModelPlan:
     likely_is_worst: bool  # the journal cannot tell yet
     worst_usd: float | None
     minutes: float | None
+    priced: bool
     max_cost_stops: Verdict | None = None  # None: there is no cap
 
 
+@contextmanager
+def journal_to_read(path: Path) -> Iterator[Journal]:
+    """The journal; where there is none, one that is gone afterwards."""
+    with TemporaryDirectory() as folder:
+        found = path if path.exists() else Path(folder) / path.name
+        with closing(Journal(found)) as journal:
+            yield journal
+
+
 def plan_models(
-    config: Config, rows: Sequence[Row], ready: Sequence[Ready], policy: Policy, cap: float | None
+    config: Config, rows: Sequence[Row], ready: Sequence[Ready], policy: Policy, journal: Journal
 ) -> list[ModelPlan]:
-    """One plan for each candidate; `cap` is in USD, over all of them."""
-    held = closing(Journal(config.journal)) if config.journal.exists() else nullcontext()
-    with held as journal:
-        plans = [_plan(config, rows, one, policy, journal) for one in ready]
-    if cap is None:
-        return plans
-    if any(one.config.price is None for one in ready):
+    """One plan for each candidate."""
+    return [_plan(config, rows, one, policy, journal) for one in ready]
+
+
+def capped(plans: Sequence[ModelPlan], cap: float) -> list[ModelPlan]:
+    """The same, told whether `cap` (USD, over all of them) would stop the run."""
+    if any(not plan.priced for plan in plans):
         return [replace(plan, max_cost_stops="refused") for plan in plans]
     stops = _stops(plans, cap)
     return [replace(p, max_cost_stops=stops if p.worst_usd else "no") for p in plans]
@@ -70,10 +82,10 @@ def plan_models(
 
 def totals(plans: Sequence[ModelPlan]) -> dict[str, Any]:
     """Figures of all models together; None when a part is unknown."""
-    summed = {name: _sum(getattr(plan, name) for plan in plans) for name in SUMMED + MONEY}
+    summed = {name: sum_known(getattr(plan, name) for plan in plans) for name in SUMMED + MONEY}
     servers = {(plan.provider, plan.base_url) for plan in plans}  # models of one take turns
     minutes = [
-        _sum(plan.minutes for plan in plans if (plan.provider, plan.base_url) == server)
+        sum_known(plan.minutes for plan in plans if (plan.provider, plan.base_url) == server)
         for server in servers
     ]
     known = [each for each in minutes if each is not None]
@@ -82,22 +94,28 @@ def totals(plans: Sequence[ModelPlan]) -> dict[str, Any]:
     return summed | {"likely_is_worst": guessed, "minutes": slowest}
 
 
-def caveats(config: Config, ready: Sequence[Ready], cap: float | None) -> list[str]:
+def caveats(
+    plans: Sequence[ModelPlan], ready: Sequence[Ready], judges: Sequence[ModelPlan]
+) -> list[str]:
     """What the figures leave out or take for granted, one sentence each."""
     lines = ["Tokens are estimated; retries are not counted."]
+    if judges:
+        lines.append(
+            "A judge's rows are its verdicts, canaries included and second tries not; run_prompts "
+            "asks for none. An answer to come is taken to be as long as earlier ones, else as long "
+            "as it may be. A judge's minutes are those that `limits` ask for, if any."
+        )
     unbounded = [one.candidate.name for one in ready if not one.config.sampling.max_tokens]
     if unbounded:
         lines.append(f"Without max_tokens, {UNBOUNDED} a call are assumed: {', '.join(unbounded)}.")
-    unpriced = [one.candidate.name for one in ready if one.config.price is None]
-    if cap is not None and unpriced:
+    unpriced = [plan.candidate for plan in (*plans, *judges) if not plan.priced]
+    if unpriced and any(plan.max_cost_stops for plan in plans):
         lines.append(f"max_cost is refused until `prices` has one for: {', '.join(unpriced)}.")
-    for judge in config.judge:
-        lines.append(f"What the judge {judge.model} takes comes on top, and counts in max_cost.")
     return lines
 
 
 def _plan(
-    config: Config, rows: Sequence[Row], one: Ready, policy: Policy, journal: Journal | None
+    config: Config, rows: Sequence[Row], one: Ready, policy: Policy, journal: Journal
 ) -> ModelPlan:
     due: Counter[str] = Counter()
     held = 0
@@ -106,11 +124,11 @@ def _plan(
             due[task.rows[0].id] += 1
         else:
             held += len(task.rows)
-    past = _past(config.journal, one.fingerprint) if journal else Past()
+    past = past_of(journal, one.fingerprint)
     asked = [(estimate(one.config, row), due[row.id]) for row in rows if row.id in due]
     tokens = sum(each.input_tokens * times for each, times in asked)
-    likely = _sum(_times(_likely_usd(one, each, past), times) for each, times in asked)
-    worst = _sum(_times(each.worst_usd, times) for each, times in asked)
+    likely = sum_known(_times(_likely_usd(one, each, past), times) for each, times in asked)
+    worst = sum_known(_times(each.worst_usd, times) for each, times in asked)
     return ModelPlan(
         candidate=one.candidate.name,
         provider=one.config.provider,
@@ -125,24 +143,28 @@ def _plan(
         likely_is_worst=likely is None,
         worst_usd=worst,
         minutes=_minutes(config, one, due.total(), tokens, past.latency_s),
+        priced=one.config.price is not None,
     )
 
 
-def _past(path: Path, fingerprint: str) -> Past:
-    query = (
-        "SELECT record FROM answers WHERE fingerprint = ? AND answered "
-        "ORDER BY written_at DESC LIMIT ?"
-    )
-    with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as db:
-        found = db.execute(query, (fingerprint, RECENT)).fetchall()
-    answers = [Completion.from_record(json.loads(record)) for (record,) in found]
+def recent(journal: Journal, where: str, *given: str) -> list[dict[str, Any]]:
+    """The latest records of a table; `where` begins with its name."""
+    query = f"SELECT record FROM {where} ORDER BY written_at DESC LIMIT ?"  # noqa: S608 (own)
+    with closing(sqlite3.connect(f"{journal.path.absolute().as_uri()}?mode=ro", uri=True)) as db:
+        return [json.loads(record) for (record,) in db.execute(query, (*given, RECENT))]
+
+
+def past_of(journal: Journal, fingerprint: str) -> Past:
+    found = recent(journal, "answers WHERE fingerprint = ? AND answered", fingerprint)
+    answers = [Completion.from_record(record) for record in found]
     billed = [
         (a.usage.output_tokens or 0) + (a.usage.thinking_tokens or 0)
         for a in answers
         if a.usage.output_tokens is not None or a.usage.thinking_tokens is not None
     ]
     seconds = [a.latency_s for a in answers if a.latency_s is not None]
-    return Past(fmean(billed) if billed else None, fmean(seconds) if seconds else None)
+    written = [a.usage.output_tokens for a in answers if a.usage.output_tokens is not None]
+    return Past(mean(billed), mean(seconds), mean(written))
 
 
 def _likely_usd(one: Ready, each: Estimate, past: Past) -> float | None:
@@ -159,11 +181,17 @@ def _minutes(
         return 0.0
     if latency_s is None:
         return None
-    minutes = [latency_s * calls / one.provider.parallel(one.config.concurrency) / 60]
-    if allowed := config.limits.get(one.config.provider):
-        minutes.append(calls / (allowed.requests_per_minute or float("inf")))
-        minutes.append(tokens / (allowed.tokens_per_minute or float("inf")))
-    return max(minutes)
+    unhindered = latency_s * calls / one.provider.parallel(one.config.concurrency) / 60
+    return max(unhindered, at_pace(config, one.config.provider, calls, tokens))
+
+
+def at_pace(config: Config, provider: str, calls: int, tokens: int) -> float:
+    """Minutes that the limits of the config ask for."""
+    allowed = config.limits.get(provider)
+    if allowed is None:
+        return 0.0
+    by_calls = calls / (allowed.requests_per_minute or float("inf"))
+    return max(by_calls, tokens / (allowed.tokens_per_minute or float("inf")))
 
 
 def _stops(plans: Sequence[ModelPlan], cap: float) -> Verdict:
@@ -174,11 +202,15 @@ def _stops(plans: Sequence[ModelPlan], cap: float) -> Verdict:
     return "yes" if likely > cap else "maybe"
 
 
+def mean(values: Sequence[float]) -> float | None:
+    return fmean(values) if values else None
+
+
 def _times(value: float | None, times: int) -> float | None:
     return None if value is None else value * times
 
 
-def _sum(values: Iterable[float | None]) -> float | None:
+def sum_known(values: Iterable[float | None]) -> float | None:
     total: float = 0
     for value in values:
         if value is None:

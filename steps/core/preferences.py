@@ -3,7 +3,6 @@
 import tempfile
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,7 @@ from mlflow import MlflowClient
 from steps.core import tracking
 from steps.core.dataset import Dataset
 from steps.core.differences import LEVEL, Difference, pair_lacks
-from steps.core.judges.judging import Judging
+from steps.core.judges.judging import Judging, side_by_side
 from steps.core.judges.pairwise import NAME, Preference, prefer, together
 from steps.core.predictions import Key, Predictions
 from steps.core.scorer import Failure
@@ -78,8 +77,7 @@ def fight(
         return Duel(other.candidate, key, seen)
 
     jobs = [(m, key) for m in models if m is not base for key in _both_answered(base, m)]
-    with ThreadPoolExecutor(CONCURRENCY * len(judging.judges), "pairwise") as pool:
-        return list(pool.map(duel, jobs))
+    return side_by_side(judging.judges, duel, jobs, CONCURRENCY * len(judging.judges))
 
 
 def preferred(

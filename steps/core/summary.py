@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from llm_models.errors import KINDS
+from llm_models.errors import KINDS, shorten
 from llm_models.schema import ANSWERED, Completion
 from steps.core.dataset import Row
 from steps.core.hashing import canonical
@@ -20,6 +20,7 @@ from steps.core.scorer import Failure, Score
 from steps.core.scorer_total import Place, ScorerTotal
 from steps.core.statistics.rows import Bounds
 
+MAX_ERROR = 200  # characters of a scorer's failure that are told
 TOKENS = ("input_tokens", "output_tokens", "thinking_tokens", "total_tokens")
 
 
@@ -53,6 +54,7 @@ class Summary:
     statuses: Counter[str] = field(default_factory=Counter)
     languages: Counter[str] = field(default_factory=Counter)
     hints: Counter[str] = field(default_factory=Counter)  # what would mend so many rows
+    broken: dict[str, str] = field(default_factory=dict)  # scorer -> its first failure
     latencies: "array[float]" = field(default_factory=lambda: array("d"))
     totals: defaultdict[str, Total] = field(default_factory=lambda: defaultdict(Total))
     scorers: dict[str, ScorerTotal] = field(default_factory=dict)
@@ -105,7 +107,20 @@ class Summary:
         self.miss(answer.row, answer.repeat, missed)
         for name, score in scores.items():
             self._add_score(self._total(name), score, answer.place)
+            if isinstance(score, Failure):
+                self.broken.setdefault(name, shorten(score.error, MAX_ERROR))
         self.verdicts.add(scores)
+
+    def complaints(self) -> dict[str, int]:
+        """Why scorers gave no score, in the words of the first time, and on how many rows.
+
+        A panel's failure tells those of its judges.
+        """
+        return {
+            f"{name} gave no score: {error}": len(self.scorers[name].failed)
+            for name, error in self.broken.items()
+            if "/" not in name
+        }
 
     def miss(self, row: Row, repeat: int, scorers: Iterable[str]) -> None:
         """These scorers would have scored a row of which there is no answer."""

@@ -6,6 +6,8 @@ from html import escape
 
 from prettytable import PrettyTable, TableStyle
 
+from steps.core.harmless import harmless
+
 _MARKUP = re.compile(r"([\\|`\[\]!*_~])")
 Cells = Sequence[Sequence[str]]
 
@@ -22,7 +24,7 @@ def markdown_table(headers: Sequence[str], rows: Cells) -> str:
 
 def safe(text: str) -> str:
     """Text that a model or a server wrote, as one line of Markdown without any markup."""
-    told = escape(" ".join(text.split()))
+    told = escape(" ".join(harmless(text).split()))
     return _MARKUP.sub(r"\\\1", told).replace("@", "&#64;")  # a backslash stops no mention
 
 

@@ -27,7 +27,7 @@ def answers(scores: list[int | None], seconds: float) -> list[dict[str, object]]
             text=None if score is None else TEXTS.get(i, f"plain {i}"),
             error="timeout" if score is None else None,
             prompt=f"Question {i}?",
-            tags=tagged(language=languages[i % 3]),
+            tags=tagged(language=languages[i % 3], source=f"{i % 2} {'long' * 80}"),
             latency_s=seconds + (i * 7 % ROWS) / 100,
         )
         for i, score in enumerate(scores)
@@ -194,6 +194,10 @@ def test_a_link_never_takes_the_place_of_the_report(page: Page) -> None:
     leading_out = "[...document.links].filter((a) => !a.href.includes('#rows-title'))"
     assert page.run(f"{leading_out}.map((a) => a.target)") == ["_blank"]
     assert page.run(f"{leading_out}.every((a) => a.textContent === a.href)")
+
+
+def test_the_page_is_no_wider_than_its_window_however_long_a_tag(page: Page) -> None:
+    assert page.run("document.documentElement.scrollWidth <= window.innerWidth")
 
 
 def test_every_control_has_a_name_and_every_heading_a_scope(page: Page) -> None:

@@ -85,6 +85,26 @@ def test_the_files_are_artifacts_and_stand_in_the_folder_that_was_named(
         assert Path(logged).read_bytes() == path.read_bytes()
 
 
+def test_a_candidate_without_a_finished_evaluation_is_named(
+    experiment: str, write_config: ConfigWriter, questions: Path, tmp_path: Path
+) -> None:
+    both = [baseline(name, tmp_path) for name in KNOWLEDGE]
+    config = write_config(*both)
+    done = invoke(evaluate, config, data=questions, models="good")
+    assert done.exit_code == 0, done.output
+    done = invoke(compare, config, data=questions, baseline="good", output=tmp_path / "out")
+    absence = "Not here, for want of a finished evaluation: poor."
+    assert absence in done.output
+    assert absence in (tmp_path / "out" / "comparison.md").read_text("utf-8")
+    assert absence in (tmp_path / "out" / "comparison.html").read_text("utf-8")
+
+
+def test_a_metric_that_cannot_decide_is_refused(write_config: ConfigWriter) -> None:
+    done = invoke(compare, write_config({}, rank_by="error_rate"), baseline="one")
+    assert done.exit_code == 1
+    assert "rank_by: error_rate cannot decide" in done.output
+
+
 @pytest.mark.parametrize("text", ["0", "-1", "little", "inf"])
 def test_a_max_loss_that_is_no_number_above_0_is_refused(
     write_config: ConfigWriter, text: str

@@ -481,6 +481,16 @@ def test_the_quick_check_is_silent_where_all_is_well(lab: Write, ollama: OllamaS
     assert ollama.calls == {"/api/tags": 1}  # by resolving the candidate
 
 
+def test_rows_that_ask_the_same_are_told(lab: Write, ollama: OllamaServer) -> None:
+    here = lab({"max_tokens": 100})
+    rows = [{"id": name, "prompt": "Why?"} for name in "abc"] + [{"id": "d", "prompt": "How?"}]
+    here.data.write_text("".join(json.dumps(row) + "\n" for row in rows), "utf-8")
+    (warning,) = here.quick()
+    assert warning.startswith("data: 4 rows of ")
+    assert "ask only 2 different questions" in warning
+    assert here.findings()["data"]["status"] == "warning"
+
+
 def test_the_quick_check_warns_of_what_it_can_see_at_once(
     lab: Write, ollama: OllamaServer, gemini: GeminiServer, stored: Path, tmp_path: Path
 ) -> None:

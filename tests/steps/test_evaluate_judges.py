@@ -1,7 +1,8 @@
 """Judges of an evaluation: checked before any row is asked, counted, each one's word kept."""
 
 import json
-from collections.abc import Iterator, Mapping
+import time
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ from mlflow import MlflowClient
 from mlflow.entities import Run
 
 from llm_models import base
+from steps.core import limits
 from steps.core.judges.canary_rows import CANARIES
 from steps.evaluate import main as evaluate
 from tests.servers.ollama import MODEL, OllamaServer
@@ -184,6 +186,31 @@ def test_a_judge_that_dies_half_way_lowers_the_coverage_and_never_the_mean(
     failed = sum(metrics[f"{name}/n_failed"] for name in SCORERS)
     assert (scored, failed) == (1, 3)
     assert min(metrics[f"{name}/coverage"] for name in SCORERS) == 0
+    assert "gave no score: no verdict, though asked twice: Sorry." in done.output
+
+
+def test_judge_and_candidate_of_one_provider_share_its_pace(
+    experiment: str,
+    write_config: ConfigWriter,
+    rows: Path,
+    candidate: OllamaServer,
+    judges: OllamaServer,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(limits, "MINUTE", 0.2)
+    arrived: list[float] = []
+
+    def timed(answer: Callable[[Messages], str]) -> Callable[[Messages], str]:
+        return lambda messages: arrived.append(time.monotonic()) or answer(messages)
+
+    candidate.answer, judges.answer = timed(lambda messages: "Paris"), timed(judged)
+    allowed = {"ollama": {"requests_per_minute": 5}}
+    config = write_config({}, judge=panel(judges, JUDGES[0]), limits=allowed)
+    began = time.monotonic()
+    done = invoke(evaluate, config, data=rows)
+    assert done.exit_code == 0, done.output
+    assert len(arrived) == CHECKED + len(EXPECTED) * (1 + len(SCORERS))
+    assert all(at >= began + 0.2 * (number // 5) for number, at in enumerate(sorted(arrived)))
 
 
 def test_what_a_judge_spends_counts_towards_max_cost(

@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -18,17 +19,23 @@ from steps.core.dataset import load as load_dataset
 from steps.core.environment import DEFAULTS
 from steps.core.estimate import UNBOUNDED
 from steps.core.journal import Journal
+from steps.core.judges.canaries import check
+from steps.core.judges.canary_rows import CANARIES
+from steps.core.judges.judging import Judging
 from steps.core.runner import Policy, Run
 from steps.plan import main
 from tests.servers.gemini import KEY, GeminiServer
 from tests.servers.ollama import OllamaServer, Reply
 from tests.steps.conftest import ConfigWriter, baseline
+from tests.steps.core.judges.lab import always
 
 ROOT = Path(__file__).parents[2]
 PROMPTS = ["one", "two", "three", "one"]  # two rows of equal inputs
 PRICED = {"ollama/llama3.1:8b": {"input": 1.0, "output": 2.0}}  # USD per million tokens
 GEMINI = {"name": "cloud", "provider": "gemini", "model": "gemini-2.5-flash", "max_tokens": 10}
 UNPRICED = GEMINI | {"name": "new", "model": "gemini-99"}
+JUDGE = {"model": "ollama:/llama3.1:8b", "scorers": ["safety"]}
+CANARY_COUNT = sum(canary.kind == "safety" for canary in CANARIES)
 ANSWER = Completion("ok", "four", usage=Usage(9, 30, 10), latency_s=6.0)
 Write = Callable[..., "Lab"]
 
@@ -248,6 +255,74 @@ def test_models_of_one_server_take_turns_and_servers_do_not(
     assert here.plan("--models", "a,b")["total"]["minutes"] == pytest.approx(0.15)
 
 
+def test_a_judges_verdicts_are_planned_as_they_are_then_asked_for(
+    lab: Write, ollama: OllamaServer
+) -> None:
+    here = lab({"max_tokens": 20}, judge=JUDGE)
+    (told,) = here.plan()["judges"]
+    assert (told["rows"], told["in_journal"], told["to_ask"]) == (
+        CANARY_COUNT + 3,
+        0,
+        CANARY_COUNT + 3,
+    )
+    assert told["likely_is_worst"] is True
+    here.run(Policy())
+    (told,) = here.plan()["judges"]
+    assert (told["in_journal"], told["to_ask"]) == (0, CANARY_COUNT + 3)
+
+    ollama.answer, settings = always("yes"), load(here.config)
+    with closing(Journal(settings.journal)) as journal:
+        judging = Judging(settings.judge, journal)
+        check(judging)
+        judging.score({"prompt": "one"}, "You said: one", {})
+    (told,) = here.plan()["judges"]
+    assert (told["in_journal"], told["to_ask"]) == (CANARY_COUNT + 1, 2)
+    (told,) = here.plan("--cache", "off")["judges"]
+    assert (told["in_journal"], told["to_ask"]) == (0, CANARY_COUNT + 3)
+
+
+def test_a_judge_reads_answers_of_the_usual_length_and_at_most_the_longest(
+    lab: Write, ollama: OllamaServer
+) -> None:
+    here = lab({"max_tokens": 100}, judge=JUDGE | {"max_tokens": 10}, prices=PRICED)
+    blind = here.plan()["judges"][0]
+    here.remember(replace(ANSWER, usage=Usage(9, 30, 50)))
+    with closing(Journal(load(here.config).journal)) as journal:
+        journal.write_verdict("another", {"judge": JUDGE["model"], "output_tokens": 4})
+    (told,) = here.plan()["judges"]
+    assert blind["input_tokens"] - told["input_tokens"] == 3 * (100 - 30)
+    assert (blind["likely_is_worst"], told["likely_is_worst"]) == (True, False)
+    usd = (told["input_tokens"] * 1.0 + told["to_ask"] * 4 * 2.0) / 1e6
+    assert told["likely_usd"] == pytest.approx(usd)
+    assert told["worst_usd"] == pytest.approx(blind["worst_usd"])
+    assert told["worst_usd"] > (blind["input_tokens"] * 1.0 + told["to_ask"] * 10 * 2.0) / 1e6
+
+
+def test_what_a_judge_takes_counts_in_max_cost_and_in_the_sums(
+    lab: Write, ollama: OllamaServer, gemini: GeminiServer
+) -> None:
+    here = lab({"max_tokens": 20}, judge=JUDGE, prices=PRICED)
+    told = here.plan("--max_cost", "0.01")
+    own, judge = told["models"][0]["worst_usd"], told["judges"][0]["worst_usd"]
+    assert own < 0.01 < judge
+    assert told["total"]["worst_usd"] == pytest.approx(own + judge)
+    assert {one["max_cost_stops"] for one in told["models"] + told["judges"]} == {"maybe"}
+    unpriced = lab(judge=JUDGE | {"model": "gemini:/gemini-99"})
+    assert "`prices` has one for: judge gemini-99." in unpriced.invoke("--max_cost", "1")
+
+
+def test_a_judges_minutes_are_those_of_its_pace(lab: Write, ollama: OllamaServer) -> None:
+    assert lab(judge=JUDGE).plan()["judges"][0]["minutes"] is None
+    here = lab(judge=JUDGE, limits={"ollama": {"requests_per_minute": 2}})
+    assert here.plan()["judges"][0]["minutes"] == pytest.approx((CANARY_COUNT + 3) / 2)
+
+
+def test_a_judge_that_is_away_is_told_and_not_planned(lab: Write, ollama: OllamaServer) -> None:
+    told = lab(judge=JUDGE | {"model": "ollama:/gone:1b"}).plan()
+    assert told["judges"] == []
+    assert "No judge, so safety are not scored: " in told["skipped"][0]
+
+
 def test_the_table_tells_who_is_left_out_and_what_is_assumed(
     lab: Write, ollama: OllamaServer
 ) -> None:
@@ -255,7 +330,8 @@ def test_the_table_tells_who_is_left_out_and_what_is_assumed(
     shown = here.invoke()
     assert "numbers: 4 rows × 1 models × 1 repeats" in shown
     assert "cloud skipped: no Gemini API key" in shown
-    assert "the judge ollama:/llama3.1:8b" in shown
+    assert "│ judge llama3.1:8b │" in shown
+    assert "A judge's rows are its verdicts" in shown
     assert "Without max_tokens" not in shown
     assert f"Without max_tokens, {UNBOUNDED} a call" in lab({}).invoke()
 

@@ -2,12 +2,11 @@
 
 import re
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 
 from llm_models.errors import shorten
 from steps.core.judges.canary_rows import CANARIES, Canary
 from steps.core.judges.criteria import OWN
-from steps.core.judges.judging import Judging, OneJudge
+from steps.core.judges.judging import Judging, OneJudge, side_by_side
 from steps.core.judges.prompts import Criterion
 from steps.core.scorer import Failure, Score
 
@@ -34,6 +33,11 @@ def check(judging: Judging) -> list[tuple[str, list[str]]]:
     return [(model, list(dict.fromkeys(lines))) for model, lines in found if lines]
 
 
+def asked(judging: Judging) -> list[tuple[Criterion, Canary]]:
+    """What each judge is put to."""
+    return [(c, canary) for c in judging.criteria.values() for canary in _canaries(c, judging)]
+
+
 def unchecked(judging: Judging) -> list[str]:
     """The names of what is judged without any canary."""
     return [name for name, c in judging.criteria.items() if not _canaries(c, judging)]
@@ -48,10 +52,9 @@ def same_family(judge_model: str, candidate_model: str) -> bool:
 
 
 def _check_one(judge: OneJudge, judging: Judging) -> Iterator[str]:
-    asked = [(c, canary) for c in judging.criteria.values() for canary in _canaries(c, judging)]
-    with ThreadPoolExecutor(CONCURRENCY, thread_name_prefix="canary") as pool:
-        verdicts = list(pool.map(lambda pair: _verdict(judge, *pair), asked))
-    for (criterion, canary), verdict in zip(asked, verdicts, strict=True):
+    put = asked(judging)
+    verdicts = side_by_side([judge], lambda pair: _verdict(judge, *pair), put, CONCURRENCY)
+    for (criterion, canary), verdict in zip(put, verdicts, strict=True):
         yield from _flaw(criterion, canary, verdict)
 
 

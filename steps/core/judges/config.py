@@ -103,6 +103,10 @@ class Judge(Strict):
     scorers: Texts = ("correctness", "safety", "guidelines")
     own: Annotated[tuple[OwnJudge, ...], Field(strict=False)] = ()
 
+    @property
+    def provider(self) -> str:
+        return self.model.partition(":/")[0]
+
     @field_validator("options")
     @classmethod
     def _fits_provider(cls, options: dict[str, Any], info: ValidationInfo) -> dict[str, Any]:

@@ -7,10 +7,11 @@ down. The same instructions are make_judge judges in `Judging.as_mlflow`.
 
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from types import MappingProxyType
-from typing import Any
+from typing import Any, TypeVar
 
 from llm_models.errors import CallError
 from steps.core.hashing import sha256_of
@@ -22,12 +23,15 @@ from steps.core.judges.model import JudgeModel, judge_provider
 from steps.core.judges.panel import tally
 from steps.core.judges.prompts import Criterion, Fields
 from steps.core.judges.scale import YES_NO, Scale
-from steps.core.limits import Budget
+from steps.core.limits import Budget, Pace
 from steps.core.prices import Plain
 from steps.core.scorer import Bounds, Failure, Score
 
 NO_PRICES: Mapping[str, Plain] = MappingProxyType({})
+NO_PACES: Mapping[str, Pace] = MappingProxyType({})
 Verdicts = dict[str, Score | Failure | None]
+T = TypeVar("T")
+R = TypeVar("R")
 
 
 def unavailable(judge: Judge) -> str | None:
@@ -61,12 +65,15 @@ class OneJudge:
         journal: Journal,
         own_prices: Mapping[str, Plain] = NO_PRICES,
         budget: Budget | None = None,
+        *,
+        pace: Pace | None = None,
     ) -> None:
         self.judge, self.name = judge, name
         self._journal = journal
-        self._model = JudgeModel(judge, own_prices, budget or Budget(None))
-        self.hash = self._model.hash
+        self._model = JudgeModel(judge, own_prices, budget or Budget(None), pace or Pace())
+        self.hash, self.config = self._model.hash, self._model.config
         self.spent = self._model.spent
+        self.stop = self._model.stop
 
     def verdict(
         self, criterion: Criterion, inputs: Fields, outputs: str, expectations: Fields
@@ -81,7 +88,7 @@ class OneJudge:
         self, name: str, system: str | None, user: str, quoted: str, scale: Scale = YES_NO
     ) -> Score | Failure:
         """A verdict, from the journal if it holds it; a Failure is not kept."""
-        key = sha256_of([self.hash, name, system, user])
+        key = self.key(name, system, user)
         record = self._journal.read_verdict(key)
         if record is None:
             with self._journal.claim(f"verdict-{key[:2]}"):  # nobody else asks this just now
@@ -95,11 +102,16 @@ class OneJudge:
                     self._journal.write_verdict(key, record)
         return Score(record["value"], record["rationale"], details=record)
 
+    def key(self, name: str, system: str | None, user: str) -> str:
+        """The identity of one verdict (hex sha256)."""
+        return sha256_of([self.hash, name, system, user])
+
 
 class Judging:
     """The judges of a config: one, or a panel of which each has a vote.
 
     Scores of a panel are named after what is judged, and each judge's own "<scorer>/<judge>".
+    `paces` are by provider, shared with whoever else asks it.
     Raises CallError when a model cannot be used, and InputError for an unknown scorer.
     """
 
@@ -109,10 +121,11 @@ class Judging:
         journal: Journal,
         own_prices: Mapping[str, Plain] = NO_PRICES,
         budget: Budget | None = None,
+        paces: Mapping[str, Pace] = NO_PACES,
     ) -> None:
         self.criteria = {c.name: c for c in criteria(judges[0])}
         self.judges = [
-            OneJudge(judge, name, journal, own_prices, budget)
+            OneJudge(judge, name, journal, own_prices, budget, pace=paces.get(judge.provider))
             for judge, name in zip(judges, names_of(judges), strict=True)
         ]
         wordings = {name: criterion.wording for name, criterion in self.criteria.items()}
@@ -168,6 +181,11 @@ class Judging:
             found |= dict(zip(self.own_names(name), votes.values(), strict=False))
         return found
 
+    def stop(self) -> None:
+        """End every wait within seconds; verdicts in flight are still kept."""
+        for judge in self.judges:
+            judge.stop()
+
     def spent(self) -> dict[str, float | None]:
         """Calls, tokens and USD that this object's judging took, failed calls included."""
         used = [asdict(judge.spent) for judge in self.judges]
@@ -180,6 +198,19 @@ class Judging:
     def as_mlflow(self) -> list[Any]:
         """The judges for mlflow.genai.evaluate; see as_mlflow."""
         return mlflow_judges([judge.judge for judge in self.judges], self.criteria.values())
+
+
+def side_by_side(
+    judges: Sequence[OneJudge], ask: Callable[[T], R], asked: Iterable[T], threads: int
+) -> list[R]:
+    """What `ask` makes of each, in order; an interrupt ends the judges' waits."""
+    with ThreadPoolExecutor(threads, thread_name_prefix="judging") as pool:
+        try:
+            return list(pool.map(ask, asked))
+        except BaseException:
+            for judge in judges:
+                judge.stop()
+            raise
 
 
 def names_of(judges: Sequence[Judge]) -> list[str]:

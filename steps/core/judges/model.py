@@ -10,12 +10,12 @@ from typing import Any
 from llm_models.base import Provider
 from llm_models.errors import KINDS, CallError, scrub, shorten
 from llm_models.schema import Completion, Message, ModelConfig, Request, Sampling
-from steps.core.estimate import worst_of
+from steps.core.estimate import estimate_of, worst_of
 from steps.core.hashing import sha256_of
 from steps.core.judges.config import FORMS, Judge
 from steps.core.judges.scale import YES_NO, Scale
 from steps.core.judges.verdict import Verdict, read_verdict
-from steps.core.limits import Budget, Room
+from steps.core.limits import Budget, Pace, Room
 from steps.core.prices import Plain, load_table, price_of
 from steps.core.providers import provider_class
 from steps.core.scorer import Failure
@@ -80,12 +80,14 @@ class JudgeModel:
     InputError where a budget has a cap and the model no price.
     """
 
-    def __init__(self, judge: Judge, own_prices: Mapping[str, Plain], budget: Budget) -> None:
-        self._judge, self._prices, self._budget = judge, own_prices, budget
+    def __init__(
+        self, judge: Judge, own_prices: Mapping[str, Plain], budget: Budget, pace: Pace
+    ) -> None:
+        self._judge, self._prices, self._budget, self._pace = judge, own_prices, budget, pace
         provider = judge_provider(judge, own_prices)
         if budget.most is not None:
             worst_of(provider.config, Request(()))
-        self.hash = _hash(provider)
+        self.hash, self.config = _hash(provider), provider.config
         self.spent = Spent()
         self._providers = {YES_NO: provider}
         self._lock = threading.Lock()
@@ -113,7 +115,7 @@ class JudgeModel:
     ) -> str | Failure:
         provider = self._provider(scale)
         request = Request(turns, system, provider.config.sampling)
-        completion = None if self._gone else self._within_budget(provider, request)
+        completion = None if self._gone else self._within_limits(provider, request)
         if completion is None:
             return Failure(self._gone or f"max_cost ({self._budget.most:g} USD) leaves no room")
         spent.add(completion)
@@ -125,23 +127,36 @@ class JudgeModel:
             return Failure("; ".join(said))
         return completion.text
 
+    def stop(self) -> None:
+        """Ask nothing more, and end the waits of calls under way."""
+        with self._lock:
+            self._end("interrupted")
+
+    def _end(self, reason: str) -> None:
+        self._gone = reason
+        for provider in self._providers.values():
+            provider.stopped.set()  # nor does any call in flight wait for another try
+
     def _provider(self, scale: Scale) -> Provider:
         with self._lock:
             if scale not in self._providers:
                 self._providers[scale] = judge_provider(self._judge, self._prices, scale)
             return self._providers[scale]
 
-    def _within_budget(self, provider: Provider, request: Request) -> Completion | None:
+    def _within_limits(self, provider: Provider, request: Request) -> Completion | None:
         """None where the call could cross the cap; another try that could is not made."""
-        if self._budget.most is None:
-            return provider.complete(request)
-        worst = worst_of(provider.config, request)
-        if not self._budget.reserve(worst, wait=True):
+        config, pace = provider.config, self._pace
+        tokens = estimate_of(config, request).input_tokens if pace.counts_tokens else 0
+        worst = worst_of(config, request) if self._budget.most is not None else 0.0
+        if not (pace.begin(tokens, provider.stopped) and self._budget.reserve(worst, wait=True)):
             return None
         room = Room(self._budget, worst)
 
         def observe(failure: CallError | None, began: float, cost: float | None) -> None:
-            if not room.paid(cost, again=failure is not None and failure.retry):
+            again = failure is not None and failure.retry
+            if again:
+                pace.start(tokens)
+            if not room.paid(cost, again=again):
                 provider.stopped.set()
 
         completion = provider.complete(request, observe)
@@ -156,12 +171,9 @@ class JudgeModel:
         times = self._alike[1] + 1 if kind == self._alike[0] else 1
         self._alike = (kind, times if kind in TRANSPORT else 0)
         if KINDS[kind].fatal:
-            self._gone = f"the judge cannot be asked: {completion.error}"
+            self._end(f"the judge cannot be asked: {completion.error}")
         elif self._alike[1] == GONE_AFTER:
-            self._gone = f"the judge failed {GONE_AFTER} times in a row: {completion.error}"
-        if self._gone:
-            for provider in self._providers.values():
-                provider.stopped.set()  # nor does any call in flight wait for another try
+            self._end(f"the judge failed {GONE_AFTER} times in a row: {completion.error}")
 
 
 def _hash(provider: Provider) -> str:

@@ -126,14 +126,17 @@ def _paired_t(rows: Rows, changed: int, level: float, bounds: Bounds | None) -> 
     The p-value is never below the least a sign-flip test (Fisher 1935, §21) can give on as many
     changed rows: on a few of them, t takes an accident for certainty.
     """
-    from scipy.special import stdtr
+    from scipy.special import ndtr, stdtr
 
     least = min(1.0, 2.0 ** (1 - changed))
     reach = bounds[1] - bounds[0] if bounds else math.inf
     if rows.no_spread:
         low, high = unseen_limits(rows, level, (-reach, reach) if bounds else None)
+        # Of the level at which these limits reach 0, so that p-value and interval agree.
+        hidden = 2 * float(ndtr(-math.sqrt(rows.n * abs(rows.mean) / reach))) if bounds else 0.0
+        p_value = max(least, hidden)
         unknown = {"effect_size": None, "rows_needed": None}
-        return unknown | {"low": low, "high": high, "p_value": least, "method": "sign flip"}
+        return unknown | {"low": low, "high": high, "p_value": p_value, "method": "no spread seen"}
     half = t_quantile(level, rows.n - 1) * rows.standard_error
     effect = rows.mean / rows.standard_error / math.sqrt(rows.n)
     p_value = 2 * float(stdtr(rows.n - 1, -abs(rows.mean / rows.standard_error)))

@@ -125,7 +125,7 @@ def test_two_models_share_what_a_provider_allows(
         for name in ("Be right.", "Guess.")
     ]
     assert [len(finish(run)) for run in runs] == [4, 4]
-    assert sorted(gate.arrivals)[5] >= began + 0.2  # one may slip through beside the fourth
+    assert sorted(gate.arrivals)[4] >= began + 0.2
 
 
 def test_time_spent_in_retries_and_queues_is_not_a_calls_own(

@@ -216,6 +216,14 @@ def test_slices_have_their_own_means_and_count_only_scored_rows() -> None:
     assert found == {("en", 1.0, 1), ("nl", 0.0, 1)}
 
 
+def test_a_tag_of_any_length_is_one_short_line_of_a_table() -> None:
+    tags = [tagged(kind="x" * 300), tagged(kind="two\nlines \x1b[31m")]
+    models = [model("a", [row(1, tags=tag) for tag in tags])]
+    shown = comparison_text.text(compare(models), board_of(models))
+    assert "│ kind: two lines ␛[31m " in shown
+    assert max(map(len, shown.splitlines())) < 150
+
+
 def test_a_tag_that_names_rows_is_no_slice() -> None:
     rows = [row(1, tags=tagged(number=str(i))) for i in range(31)]
     assert compare([model("a", rows)]).slices == []

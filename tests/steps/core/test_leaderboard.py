@@ -77,6 +77,15 @@ def test_a_column_is_there_when_one_model_has_the_metric() -> None:
     ]
 
 
+def test_what_models_are_ranked_by_has_a_column_and_a_note_where_none_has_it() -> None:
+    lines = [line("one", **{"safety/pass_hat_3": 0.25, "safety/mean": 0.5})]
+    board = Board("t", lines, "safety/pass_hat_3")
+    assert board.headers()[3:] == ["safety/pass_hat_3", "safety"]
+    assert board.rows()[0][3:] == ["0.25", "0.50"]
+    assert not [note for note in board.notes() if "order means nothing" in note]
+    assert "No model has the metric safty/mean" in Board("t", lines, "safty/mean").text()
+
+
 def test_zero_is_told_and_is_not_unknown() -> None:
     board = Board("t", [Line("one", "m", "r", {"rows": 1, "total_cost_estimate": 0.0})])
     assert board.rows() == [["one", "m", "1", "0.0000"]]
@@ -92,6 +101,13 @@ def test_a_model_that_did_not_finish_is_named_with_the_reason_everywhere() -> No
     board = Board("t", [line("one", failure="no row was answered")])
     for shown in (board.text(), board.markdown({}), board.html({})):
         assert "one did not finish: no row was answered" in shown
+
+
+def test_nothing_of_a_server_moves_a_cursor() -> None:
+    board = Board("t", [line(model="\x1b[2J", failure="answered \x1b]0;x\x07 \u202eback")])
+    for shown in (board.text(), board.markdown({})):
+        assert not set(shown) & set("\x1b\x07\u202e")
+        assert "␛]0;x␇" in shown.replace("\\", "")
 
 
 @pytest.mark.parametrize("name", HOSTILE.values(), ids=HOSTILE)

@@ -3,7 +3,9 @@
 import random
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import replace
+from itertools import islice
 
 import pytest
 
@@ -104,6 +106,15 @@ def test_a_minute_later_there_is_room_again(monkeypatch: pytest.MonkeyPatch) -> 
     pace = replace(pace, requests_per_minute=None)
     pace.start(6)
     assert pace.wait_s(4) == 0  # the 10 tokens are forgotten with their call
+
+
+def test_threads_that_begin_at_once_share_what_a_minute_allows() -> None:
+    pace, ended = Pace(requests_per_minute=3), threading.Event()
+    with ThreadPoolExecutor(8) as pool:
+        begun = [pool.submit(pace.begin, 0, ended) for _ in range(8)]
+        assert len(list(islice(as_completed(begun), 3))) == 3
+        ended.set()
+    assert sorted(one.result() for one in begun) == [False] * 5 + [True] * 3
 
 
 def test_without_limits_nothing_waits() -> None:

@@ -1,6 +1,7 @@
 """A model as a judge: how it is asked, what counts as a verdict, and when it is given up."""
 
 import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -10,6 +11,7 @@ from steps.core.judges.config import Judge
 from steps.core.judges.judging import Judging, unavailable
 from steps.core.judges.model import GONE_AFTER, OPTIONS
 from steps.core.judges.scale import YES_NO
+from steps.core.limits import Pace
 from steps.core.scorer import Failure, Score
 from tests.servers import gemini, openai
 from tests.servers.gemini import GeminiServer
@@ -21,6 +23,7 @@ from tests.steps.core.judges.lab import (
     QUESTION,
     YES,
     BuildJudging,
+    config_of,
     verdict,
 )
 
@@ -148,6 +151,27 @@ def test_a_server_that_is_gone_is_named(
 def test_a_verdict_on_a_cut_prompt_is_none(server: OllamaServer, judging: BuildJudging) -> None:
     server.fault(Reply(body=ending(YES, prompt_eval_count=OPTIONS["num_ctx"])))
     assert "prompt looks cut" in verdict(judging()).error
+
+
+def test_a_judge_that_waits_for_its_turn_is_told_to_stop(
+    server: OllamaServer, journal: Journal
+) -> None:
+    pace = Pace(requests_per_minute=1)
+    pace.start(0)
+    judging = Judging([config_of(server)], journal, paces={"ollama": pace})
+    with ThreadPoolExecutor(1) as pool:
+        waiting = pool.submit(verdict, judging)
+        judging.stop()
+        assert waiting.result(timeout=30) == Failure("interrupted")
+    assert server.calls[CHAT] == 0
+
+
+def test_another_try_counts_in_the_pace(server: OllamaServer, journal: Journal) -> None:
+    pace = Pace(requests_per_minute=2)
+    server.fault(Reply(503, {"error": "server busy"}))
+    judging = Judging([config_of(server)], journal, paces={"ollama": pace})
+    assert verdict(judging) == Score(True, "It says Paris.")
+    assert pace.wait_s(0) > 0
 
 
 def test_the_judge_follows_ollama_host(

@@ -104,6 +104,13 @@ def test_rows_that_all_move_by_the_same_are_judged_by_sign():
     assert compare(A[:4], A[:4] + 1).p_value == 2 / 2**4
 
 
+@pytest.mark.parametrize("n", [1, 6, 30, 100])
+@pytest.mark.parametrize("gain", [0.004, 0.06, 0.13, 0.33, 1.0])
+def test_rows_that_all_move_a_little_are_significant_only_where_the_interval_says_so(n, gain):
+    paired = compare(np.zeros(n), np.full(n, gain), binary=False, bounds=(0, 1))
+    assert (paired.p_value <= 0.05) == (paired.low > 0)
+
+
 def test_what_does_not_change_tells_nothing_about_who_is_better():
     few, many = compare(*table(2, 3, 9, 2)), compare(*table(200, 3, 9, 200))
     assert few.p_value == many.p_value
