@@ -83,7 +83,7 @@ def asking_job(
         judging = trusted_judging(settings, journal, asked, budget, paces) if judged else None
         groups: dict[tuple[str, str | None], list[Run]] = {}
         for one in ready:
-            pace = paces.get(one.config.provider, Pace())
+            pace = paces.setdefault(one.config.provider, Pace())
             run = Run(one, dataset.rows, journal, policy, budget, pace)
             groups.setdefault((one.config.provider, one.config.base_url), []).append(run)
         for group in groups.values():
