@@ -75,6 +75,8 @@ def compare(
     if asked:
         require_judges(settings, "pairwise")
     written = Path(output) if output else None
+    if written:
+        written.mkdir(parents=True, exist_ok=True)  # or it fails now, before a judge is paid
     judges = budget if asked else None
     return _run(Order(settings, dataset, models, names, baseline, allowed, judges, written))
 

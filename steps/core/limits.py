@@ -5,6 +5,7 @@ import time
 from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cache
 
 from llm_models.errors import CallError
 from steps.core.config import Allowance
@@ -105,8 +106,19 @@ class Pace:
 
 
 def paces_of(limits: Mapping[str, Allowance]) -> dict[str, Pace]:
-    """The one pace of each provider, which all that a command asks of it share."""
-    return {provider: Pace(**vars(allowed)) for provider, allowed in limits.items()}
+    """The one pace of each provider, which all that a command asks of it share.
+
+    One for the process, since `main` is a command of several steps.
+    """
+    return {
+        provider: _pace(provider, allowed.requests_per_minute, allowed.tokens_per_minute)
+        for provider, allowed in limits.items()
+    }
+
+
+@cache
+def _pace(provider: str, requests_per_minute: int | None, tokens_per_minute: int | None) -> Pace:
+    return Pace(requests_per_minute, tokens_per_minute)
 
 
 class Budget:

@@ -99,6 +99,16 @@ def test_a_candidate_without_a_finished_evaluation_is_named(
     assert absence in (tmp_path / "out" / "comparison.html").read_text("utf-8")
 
 
+def test_a_folder_that_cannot_be_made_is_told_before_a_run_is(
+    client: MlflowClient, experiment: str, write_config: ConfigWriter, tmp_path: Path
+) -> None:
+    (tmp_path / "taken").touch()
+    done = invoke(compare, write_config({}), output=tmp_path / "taken")
+    assert done.exit_code == 1
+    assert "File exists" in done.output
+    assert client.search_runs([experiment]) == []
+
+
 def test_a_metric_that_cannot_decide_is_refused(write_config: ConfigWriter) -> None:
     done = invoke(compare, write_config({}, rank_by="error_rate"), baseline="one")
     assert done.exit_code == 1

@@ -11,7 +11,8 @@ import pytest
 
 from llm_models.errors import CallError
 from steps.core import limits
-from steps.core.limits import Budget, Limit, Pace
+from steps.core.config import Allowance
+from steps.core.limits import Budget, Limit, Pace, paces_of
 
 TOO_MANY = CallError("rate_limited", "slower")
 
@@ -115,6 +116,13 @@ def test_threads_that_begin_at_once_share_what_a_minute_allows() -> None:
         assert len(list(islice(as_completed(begun), 3))) == 3
         ended.set()
     assert sorted(one.result() for one in begun) == [False] * 5 + [True] * 3
+
+
+def test_steps_of_one_command_share_the_pace_of_a_provider() -> None:
+    allowed = Allowance(requests_per_minute=123, tokens_per_minute=None)
+    first, again = (paces_of({"gemini": allowed, "ollama": allowed}) for _ in range(2))
+    assert first["gemini"] is again["gemini"]
+    assert first["gemini"] is not first["ollama"]
 
 
 def test_without_limits_nothing_waits() -> None:
