@@ -1,7 +1,7 @@
 """Which version is proposed for an alias, and what is said of it before the alias moves."""
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -31,6 +31,7 @@ class Terms:
     dataset: Dataset
     gate_sha256: str  # of the config file
     judge_hash: str | None  # of the config's judge; None where it cannot be asked
+    fingerprints: Mapping[str, str]  # of the candidates as the config has them, where that counts
 
     def params(self) -> dict[str, str]:
         order = self.order
@@ -40,10 +41,12 @@ class Terms:
         return asked | named | given
 
 
-def terms(file: Path, config: Config, dataset: Dataset, order: Order) -> Terms:
+def terms(
+    file: Path, config: Config, dataset: Dataset, order: Order, fingerprints: Mapping[str, str]
+) -> Terms:
     """`file` is the config's."""
     sha256 = hashlib.sha256(file.read_bytes()).hexdigest()  # as sha256sum tells it
-    return Terms(order, config, dataset, sha256, proof.judge_now(config))
+    return Terms(order, config, dataset, sha256, proof.judge_now(config), fingerprints)
 
 
 @dataclass(frozen=True)
@@ -133,6 +136,7 @@ def tried(
         proof.refuse_other_dataset(evidence, terms.dataset)
         proof.refuse_other_judge(evidence, terms.config, terms.judge_hash)
         conditions = list(_conditions(client, terms, version, seen))
+        proof.refuse_other_candidate(evidence, terms.fingerprints.get(trial.candidate))
         checks = _gate(client, terms, evidence, held)
     except InputError as error:
         return replace(trial, refusal=str(error))
@@ -147,7 +151,8 @@ def _conditions(
 ) -> Iterator[Check]:
     """What must hold whatever the gate asks; only force overrides it."""
     number = int(version.version)
-    if number != seen.holder and (absence := proof.absence(version)):
+    absence = proof.absence(version)
+    if absence and number != seen.holder:
         unsure = Verdict.NOT_ENOUGH_EVIDENCE
         yield Check("model", "is what was evaluated", "cannot be asked", unsure, absence)
     if terms.order.version is None and (back := seen.rolled_back(number)):

@@ -80,6 +80,18 @@ def refuse_other_dataset(evidence: Evidence, dataset: Dataset) -> None:
         )
 
 
+def refuse_other_candidate(evidence: Evidence, now: str | None) -> None:
+    """Raises InputError where the candidate has changed since it was evaluated.
+
+    `now` is its fingerprint by the config, None where that is not to be known.
+    """
+    if now not in (None, evidence.tags["fingerprint"]):
+        raise InputError(
+            f"{evidence.candidate} has changed since it was evaluated: its prompt, options or code "
+            f"in this project are others now. {AGAIN} Or give the version, to take it as it was."
+        )
+
+
 def refuse_other_judge(evidence: Evidence, config: Config, now: str | None) -> None:
     """Raises InputError where other judges than the config's gave the scores.
 

@@ -393,6 +393,33 @@ def test_an_ollama_tag_pulled_anew_is_refused_even_by_force(
     assert f"is {'0' * 64}" in done.output
 
 
+def test_a_tag_pulled_anew_is_refused_where_it_has_the_alias_already(
+    ollama: OllamaServer, evaluated: Path, questions: Path
+) -> None:
+    assert invoke(STEPS["promote"], evaluated, data=questions).exit_code == 0
+    ollama.fault(*[Reply(body={"models": [PULLED]})] * 2, path="/api/tags")
+    again = invoke(STEPS["promote"], evaluated, data=questions)
+    assert again.exit_code == 1
+    assert f"{MODEL} is no longer the one that was evaluated" in again.output
+
+
+@pytest.mark.parametrize("models", ["one", "available"])
+def test_a_candidate_that_changed_since_its_evaluation_goes_to_staging_only_by_number(
+    evaluated: Path, questions: Path, models: str
+) -> None:
+    told = json.loads(evaluated.read_text())
+    told["candidates"][0]["system"] = "Answer like a pirate."
+    evaluated.write_text(json.dumps(told))
+    asked = {"data": questions, "models": models}
+    stale = invoke(STEPS["promote"], evaluated, **asked)
+    assert stale.exit_code == 1
+    assert "one has changed since it was evaluated: its prompt, options or code" in stale.output
+    assert invoke(STEPS["promote"], evaluated, version=1, **asked).exit_code == 0
+    gates = {"production": [{"metric": "error_rate", "max": 0}]}
+    evaluated.write_text(json.dumps(told | {"gates": gates}))
+    assert invoke(STEPS["promote"], evaluated, alias="production", **asked).exit_code == 0
+
+
 @pytest.mark.parametrize("models", ["one", "available"])
 def test_with_ollama_away_only_force_promotes(
     ollama: OllamaServer, evaluated: Path, questions: Path, models: str
