@@ -32,13 +32,13 @@ def promote(
     settings = load(Path(config))
     dataset = load_dataset(data or QUESTIONS, row_limit(limit))
     order = Order.parse(settings, alias=alias, **asked)
-    chosen, fingerprints = _present(settings, models, order)
+    chosen = _present(settings, models, order)
 
     from steps.core import promotion, tracking
     from steps.core.decision import decide
 
     client = tracking.connect()
-    terms = promotion.terms(Path(config), settings, dataset, order, fingerprints)
+    terms = promotion.terms(Path(config), settings, dataset, order)
     with tracking.step_run("promote", terms.params() | {"models": models}) as run:
         experiment = run.info.experiment_id
         decisions = []
@@ -52,19 +52,15 @@ def promote(
     return verdict
 
 
-def _present(settings: Config, models: str, order: Order) -> tuple[list[Candidate], dict[str, str]]:
-    """The chosen candidates, of those "available" the ones that answer now, if any does; and the
-    fingerprints that staging holds the evaluated ones to.
-    """
+def _present(settings: Config, models: str, order: Order) -> list[Candidate]:
+    """The chosen candidates; of those "available", the ones that answer now, if any does."""
     chosen = choose(settings, models)
-    if order.force or order.version is not None:
-        return chosen, {}
+    if models.strip() != "available" or order.force or order.version is not None:
+        return chosen
     try:
-        ready = tell_skipped(settings, models)
-    except InputError:  # one that is named does not answer, or none: the verdict on each tells it
-        return chosen, {}
-    now = {one.candidate.name: one.fingerprint for one in ready}
-    return [one.candidate for one in ready], now if order.alias == "staging" else {}
+        return [one.candidate for one in tell_skipped(settings, models)]
+    except InputError:  # none answers: the verdict on each tells it
+        return chosen
 
 
 def _record(client: "MlflowClient", run: "Run", decisions: "list[Decision]") -> Verdict | None:

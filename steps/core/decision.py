@@ -40,7 +40,7 @@ class Decision:
         for trial in self.trials:
             head = f"{trial.candidate} ({_named(self.seen, trial)}) for {self.seen.alias}:"
             body = table(HEADERS, [check.cells() for check in trial.checks])
-            notes = [f"{check.metric}: {check.note}" for check in trial.checks if check.note]
+            notes = dict.fromkeys(f"{c.metric}: {c.note}" for c in trial.checks if c.note)
             parts.append("\n".join([head, "", trial.refusal or body, *notes]))
         return "\n\n".join([*parts, self.said])
 

@@ -24,6 +24,11 @@ class Order:
     name: str | None  # of a registered model; None: those of the chosen candidates
     version: int | None  # None: the best that was evaluated, or for production what holds staging
 
+    @property
+    def takes_the_candidate(self) -> bool:
+        """What is asked for is a candidate of the config as it stands, and no certain version."""
+        return self.alias == "staging" and self.version is None and not self.force
+
     @classmethod
     def parse(
         cls,

@@ -1,7 +1,7 @@
 """Which version is proposed for an alias, and what is said of it before the alias moves."""
 
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -31,7 +31,6 @@ class Terms:
     dataset: Dataset
     gate_sha256: str  # of the config file
     judge_hash: str | None  # of the config's judge; None where it cannot be asked
-    fingerprints: Mapping[str, str]  # of the candidates as the config has them, where that counts
 
     def params(self) -> dict[str, str]:
         order = self.order
@@ -41,12 +40,10 @@ class Terms:
         return asked | named | given
 
 
-def terms(
-    file: Path, config: Config, dataset: Dataset, order: Order, fingerprints: Mapping[str, str]
-) -> Terms:
+def terms(file: Path, config: Config, dataset: Dataset, order: Order) -> Terms:
     """`file` is the config's."""
     sha256 = hashlib.sha256(file.read_bytes()).hexdigest()  # as sha256sum tells it
-    return Terms(order, config, dataset, sha256, proof.judge_now(config), fingerprints)
+    return Terms(order, config, dataset, sha256, proof.judge_now(config))
 
 
 @dataclass(frozen=True)
@@ -136,7 +133,8 @@ def tried(
         proof.refuse_other_dataset(evidence, terms.dataset)
         proof.refuse_other_judge(evidence, terms.config, terms.judge_hash)
         conditions = list(_conditions(client, terms, version, seen))
-        proof.refuse_other_candidate(evidence, terms.fingerprints.get(trial.candidate))
+        if terms.order.takes_the_candidate:
+            proof.refuse_other_candidate(evidence, terms.config)
         checks = _gate(client, terms, evidence, held)
     except InputError as error:
         return replace(trial, refusal=str(error))

@@ -9,6 +9,7 @@ from mlflow.models import Model
 
 from llm_models.errors import CallError, InputError
 from llm_models.schema import ModelConfig
+from steps.core.candidates import resolve
 from steps.core.config import Config
 from steps.core.dataset import Dataset
 from steps.core.journal import Journal
@@ -80,12 +81,14 @@ def refuse_other_dataset(evidence: Evidence, dataset: Dataset) -> None:
         )
 
 
-def refuse_other_candidate(evidence: Evidence, now: str | None) -> None:
-    """Raises InputError where the candidate has changed since it was evaluated.
-
-    `now` is its fingerprint by the config, None where that is not to be known.
-    """
-    if now not in (None, evidence.tags["fingerprint"]):
+def refuse_other_candidate(evidence: Evidence, config: Config) -> None:
+    """Raises InputError where the config's candidate has changed since it was evaluated."""
+    (candidate,) = (one for one in config.candidates if one.name == evidence.candidate)
+    try:
+        now = resolve(candidate, config).fingerprint
+    except CallError:  # `absence` tells it
+        return
+    if now != evidence.tags["fingerprint"]:
         raise InputError(
             f"{evidence.candidate} has changed since it was evaluated: its prompt, options or code "
             f"in this project are others now. {AGAIN} Or give the version, to take it as it was."
