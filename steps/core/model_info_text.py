@@ -51,11 +51,17 @@ def _parts(info: Info, rank_by: str) -> Iterator[RenderableType]:
         if version["version"] == info["shown_version"]:
             yield from _in_full(version)
     keys = ("alias", "from", "to", "action", "verdict", "who", "reason")
-    moves = [[_moment(str(move["when"])), *map(move.get, keys)] for move in info["history"]]
+    told = [move | {"action": _action(move)} for move in info["history"]]
+    moves = [[_moment(str(move["when"])), *map(move.get, keys)] for move in told]
     yield from _table(("moved at (UTC)", *keys), moves)
     if not moves:
         yield "No move of an alias is recorded."
     yield from _answers(info["last_prompts_and_answers"])
+
+
+def _action(move: Info) -> str:
+    """A move against the verdict of its gate is told as such."""
+    return f"{move['action']}, forced" if "forced" in move else str(move["action"])
 
 
 def _row(version: Info, rank_by: str) -> Row:

@@ -11,10 +11,12 @@ from click.testing import Result
 from mlflow import MlflowClient
 from mlflow.entities import Run
 
+from steps.core import ledger
 from steps.core.config import load
 from steps.core.ledger import Move
 from steps.core.model_info import chosen_names
 from steps.core.model_info_text import printable
+from steps.core.moves import move
 from steps.evaluate import main as evaluate
 from steps.info import main as info
 from steps.register import main as register
@@ -103,6 +105,21 @@ def test_everything_is_shown_within_the_width_of_the_terminal(
     assert rows["total_tokens"] == [str(_metrics(output)["total_tokens"]).removesuffix(".0")]
     assert "Paris" in text
     assert "No move of an alias is recorded." in text
+
+
+def test_a_move_that_was_forced_is_told_as_such(
+    client: MlflowClient,
+    registered: Path,
+    registered_name: str,
+    output: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("COLUMNS", "200")
+    seen = ledger.read(client, registered_name, "staging")
+    facts = {"verdict": "fail", "forced": "true"}
+    move(client, seen, Move("promote", None, 1, ledger.now(), "me", "urgent", None, facts))
+    text = told(registered, output)
+    assert re.search(r"staging +– +1 +promote, forced +fail +me +urgent", text)
 
 
 def _metrics(output: Path) -> dict[str, Any]:
