@@ -152,6 +152,8 @@ class Connection(ABC):
     def _unreachable(self, cause: Exception) -> CallError:
         name = type(cause).__name__  # a timeout, a certificate, a proxy; else nobody listens
         known = "" if name == "ConnectionError" else f" ({name})"
+        if name == "ProxyError":
+            known = " through the environment's proxy (NO_PROXY names hosts that need none)"
         setting = "correct base_url" if self._config.base_url else f"set {self.url_variable}"
         text = f"{self.server} does not answer at {self.url}{known}: {self.start} or {setting}"
         return CallError("unreachable", text)

@@ -15,7 +15,7 @@ _KIND_OF_WORDS = tuple(
         (
             "quota_exhausted",
             r"insufficient_quota|billing_(hard_limit|not_active)|budget.{0,12}exceeded"
-            r"|\((RPD|TPD)\)|PerDay",
+            r"|\((RPD|TPD)\)|PerDay|credits are depleted|spending cap",
         ),
         # Gemini's, which begins as OpenAI's next does, whatever was exceeded:
         ("rate_limited", r"PerMinute|please retry in \d"),

@@ -15,7 +15,7 @@ SECRET_VARIABLES = (
 )
 _SECRET_SHAPES = re.compile(
     r"AIza[\w-]{20,}|\bAQ\.[\w-]{20,}|\bsk-[\w-]{16,}|ya29\.[\w.-]+|(?<=[?&]key=)[^&\s\"']+"
-    r"|(?<=Bearer )[\w.~+/=-]+|(?<=://)[^/\s@]*:[^/\s@]*(?=@)"
+    r"|(?<=Bearer )[\w.~+/=-]+|(?<=://)[^/\s@]+(?=@)"
 )
 MAX_MESSAGE = 300  # characters: servers answer with whole HTML pages
 

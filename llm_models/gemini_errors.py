@@ -55,7 +55,7 @@ _REMEDIES = {
     "unauthenticated": f"set GEMINI_API_KEY ({KEY_PAGE})",
     "forbidden": f"check the key's project, restrictions, billing and region at {KEY_PAGE}",
     "model_not_found": "see https://ai.google.dev/gemini-api/docs/models for those still served",
-    "quota_exhausted": f"wait for the daily reset or raise the quota ({LIMITS_PAGE})",
+    "quota_exhausted": f"wait for its reset or raise it ({LIMITS_PAGE})",
     "rate_limited": f"lower the concurrency or raise the quota ({LIMITS_PAGE})",
     "context_overflow": "shorten the prompt or choose a model with a larger context",
     "timeout": "raise timeout_s",
@@ -64,6 +64,7 @@ _REMEDIES = {
 }
 _OVERFLOW = re.compile(r"token count\b.*\b(exceed|only support)|maximum number of tokens allowed")
 _BAD_KEY = re.compile(r"API key (not valid|not found|expired)", re.IGNORECASE)
+_SPENT = re.compile(r"credits are depleted|spending cap")  # no wait mends that
 _MARKUP = re.compile(r"<(style|script)\b.*?</\1>|<[^>]*>", re.DOTALL | re.IGNORECASE)
 _WRONG_ADDRESS = ("UnsupportedProtocol", "InvalidURL", "LocalProtocolError")
 
@@ -154,7 +155,8 @@ def _refusal(error: Any) -> CallError:
     said = " ".join(filter(None, ["Gemini answered", str(error.code), error.status]))
     # A wrong address stays wrong.
     retry = False if kind == "bad_response" else None
-    return problem(kind, f"{said}: {text}", retry_after=_retry_after(details, text), retry=retry)
+    wait = None if KINDS[kind].fatal else _retry_after(details, text)
+    return problem(kind, f"{said}: {text}", retry_after=wait, retry=retry)
 
 
 def _body(details: Any) -> dict[str, Any]:
@@ -175,6 +177,8 @@ def _kind(error: Any, body: dict[str, Any], details: list[dict[str, Any]], text:
         return "context_overflow"
     if kind == "invalid_request" and _BAD_KEY.search(text):  # a proxy may drop the details
         return "unauthenticated"
+    if kind == "rate_limited" and _SPENT.search(text):
+        return "quota_exhausted"
     return kind
 
 

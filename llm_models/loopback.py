@@ -5,7 +5,10 @@ from urllib.parse import urlsplit
 
 
 def is_loopback(url: str) -> bool:
-    host = urlsplit(url).hostname or ""
+    try:
+        host = urlsplit(url).hostname or ""
+    except ValueError:  # whoever calls there will be told
+        return False
     try:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:

@@ -18,6 +18,9 @@ HELLO = Request(({"role": "user", "content": "hello"},))
         "https://x.test/v1?key=abc123&alt=sse refused",
         "no access for AIzaSyA1234567890abcdefghijklmnopq",
         "header was Authorization: Bearer abc.def-ghi",
+        "no access for AQ.Ab8RN6Kabcdefghijklmnop",
+        "cannot reach https://a-token@host.test/v1",
+        "cannot reach https://lab:a-token@host.test/v1",
     ],
 )
 def test_an_error_holds_no_secret(
@@ -29,7 +32,7 @@ def test_an_error_holds_no_secret(
     error = ollama_model().complete(HELLO).error
 
     assert "[secret]" in error
-    for secret in ("my-own-secret-key", "abc123", "AIzaSyA", "abc.def-ghi"):
+    for secret in ("my-own-secret-key", "abc123", "AIzaSyA", "abc.def-ghi", "AQ.Ab8", "a-token"):
         assert secret not in error
 
 

@@ -103,6 +103,12 @@ REFUSALS: dict[str, tuple[int, Any, str, str]] = {
         "quota_exhausted",
         "CallsPerDay",
     ),
+    "paid in advance, and spent": (
+        429,
+        exhausted("Your prepayment credits are depleted. Please go to AI Studio", delay="36s"),
+        "quota_exhausted",
+        "depleted",
+    ),
     "internal": (500, error(500, "INTERNAL", "An internal error"), "server_error", "internal"),
     "overloaded": (503, BUSY, "overloaded", "over}loaded"),
     "too slow": (504, error(504, "DEADLINE_EXCEEDED", "Deadline"), "timeout", "Deadline"),
@@ -158,6 +164,7 @@ def test_what_stays_wrong_is_not_tried_again(
         (exhausted("Please retry in 250ms."), 0.25),
         (exhausted("Slow down"), None),
         (exhausted("Please retry in 36s.", "RequestsPerDay", delay="36s"), None),
+        (exhausted("Your prepayment credits are depleted.", delay="36s"), None),
     ],
 )
 def test_the_wait_is_the_servers_own(

@@ -81,6 +81,19 @@ def test_another_host_is_reached_through_the_environments_proxy(
     assert ollama_server.requests[0].path == "http://ollama.invalid:11434/api/chat"
 
 
+def test_a_proxy_that_fails_is_named_and_its_password_is_not(
+    ollama_model: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("http_proxy", f"http://lab:a-password@127.0.0.1:{free_port()}")
+    monkeypatch.delenv("no_proxy", raising=False)
+    monkeypatch.delenv("NO_PROXY", raising=False)
+
+    error = failure(ollama_model(base_url="http://ollama.invalid:11434"))
+
+    assert (error.kind, "NO_PROXY" in str(error)) == ("unreachable", True)
+    assert "a-password" not in str(error)
+
+
 def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
@@ -158,8 +171,9 @@ def test_an_answer_that_drips_ends_with_the_time_of_one_call(
     assert caught.value.kind == "timeout"
 
 
-def test_an_address_that_is_none_is_a_row_error(ollama_model: Any) -> None:
-    assert failure(ollama_model(base_url="ftp://somewhere")).kind == "invalid_request"
+@pytest.mark.parametrize("url", ["ftp://somewhere", "http://[::1"])
+def test_an_address_that_is_none_is_a_row_error(ollama_model: Any, url: str) -> None:
+    assert failure(ollama_model(base_url=url)).kind == "invalid_request"
 
 
 def test_lines_and_characters_may_be_split_anywhere(

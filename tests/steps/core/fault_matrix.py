@@ -127,7 +127,7 @@ FAULTS = [
         "gemini",
         "daily quota",
         google(429, "RESOURCE_EXHAUSTED", "Please retry in 36s.", PER_DAY, LATER),
-        "GenerateRequestsPerDayPerProjectPerModel is used up: wait for the daily reset",
+        "GenerateRequestsPerDayPerProjectPerModel is used up: wait for its reset",
     ),
     stops("gemini", "server gone", RESET, "check the network and base_url", 3 * ATTEMPTS),
     heals("ollama", "429 of the cloud", refused(429, "too many requests")),
