@@ -102,7 +102,7 @@ def _compared(
     client: "MlflowClient", run: "Run", order: Order
 ) -> "tuple[Board, Comparison, list[Predictions]]":
     """The board, what is compared on it, and every answer. Raises InputError."""
-    from steps.core import comparable, predictions, preferences
+    from steps.core import comparable, predictions, preferences, proof
     from steps.core.comparison import compared
     from steps.core.leaderboard import board_of_evidence
     from steps.core.registry import require_evidence
@@ -113,7 +113,9 @@ def _compared(
     comparable.refuse_unlike(evidence)
     title = f"Leaderboard on {order.dataset.name}, best {rank_by} first"
     absent = set(order.names) - {one.candidate for one in evidence}
-    board = replace(board_of_evidence(title, evidence, rank_by), absent=sorted(absent))
+    changed = [one.candidate for one in evidence if proof.changed(one, order.settings)]
+    board = board_of_evidence(title, evidence, rank_by)
+    board = replace(board, absent=sorted(absent), changed=changed)
     tables = [predictions.read(client, one) for one in evidence]
     own = (order.dataset, board, tables, rank_by, order.baseline)
     comparison = compared(*own, max_loss=order.max_loss)

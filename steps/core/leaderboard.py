@@ -121,6 +121,7 @@ class Board:
     lines: Sequence[Line]
     rank_by: str | None = None
     absent: Sequence[str] = ()  # candidates without a finished evaluation
+    changed: Sequence[str] = ()  # candidates that are not what was evaluated any more
 
     def columns(self) -> list[tuple[str, str, str]]:
         """The headlines that at least one model has, and what they are ranked by."""
@@ -142,16 +143,19 @@ class Board:
         scored = any(metric.endswith("/mean") for metric, *_ in self.columns())
         once = any(line.metrics.get("repeats") == 1 for line in self.lines)
         thin = any(line.lacking for line in self.lines)
-        missing = [*self._unranked(), *self._absence()]
+        missing = [*self._unranked(), *self._unshown()]
         return [*told, *missing, *[coverage.NOTE] * thin, *[ONCE] * (scored and once)]
 
     def _unranked(self) -> Iterator[str]:
         if self.rank_by and not any(line.has(self.rank_by) for line in self.lines):
             yield f"No model has the metric {self.rank_by}, so their order means nothing."
 
-    def _absence(self) -> Iterator[str]:
+    def _unshown(self) -> Iterator[str]:
         if self.absent:
             yield f"Not here, for want of a finished evaluation: {', '.join(self.absent)}."
+        if self.changed:
+            who = ", ".join(self.changed)
+            yield f"Evaluated before its prompt, options, model or code changed: {who}."
 
     def text(self) -> str:
         """For a terminal: a column for each candidate, the best first."""

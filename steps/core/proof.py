@@ -81,14 +81,20 @@ def refuse_other_dataset(evidence: Evidence, dataset: Dataset) -> None:
         )
 
 
-def refuse_other_candidate(evidence: Evidence, config: Config) -> None:
-    """Raises InputError where the config's candidate has changed since it was evaluated."""
+def changed(evidence: Evidence, config: Config) -> bool:
+    """Whether the config's candidate is known to have changed since it was evaluated."""
     (candidate,) = (one for one in config.candidates if one.name == evidence.candidate)
     try:
-        now = resolve(candidate, config).fingerprint
-    except CallError:  # `absence` tells it
-        return
-    if now != evidence.tags["fingerprint"]:
+        return resolve(candidate, config).fingerprint != evidence.tags["fingerprint"]
+    except CallError:  # nobody tells who would answer
+        return False
+    except InputError:  # its prompt or file is not there any more
+        return True
+
+
+def refuse_other_candidate(evidence: Evidence, config: Config) -> None:
+    """Raises InputError where the config's candidate has changed since it was evaluated."""
+    if changed(evidence, config):
         raise InputError(
             f"{evidence.candidate} has changed since it was evaluated: its prompt, options or code "
             f"in this project are others now. {AGAIN} Or give the version, to take it as it was."

@@ -5,12 +5,12 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from hashlib import sha256
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 
 from llm_models.errors import KINDS, shorten
-from llm_models.schema import ANSWERED, Completion
+from llm_models.schema import ANSWERED, Completion, Status
 from steps.core.dataset import Row
 from steps.core.hashing import canonical
 from steps.core.judges.panel import Verdicts
@@ -175,7 +175,7 @@ class Summary:
         for name in TOKENS:
             told[name] = self.totals[name].value()
         told |= self._latency()
-        told |= {f"status/{name}": n for name, n in self.statuses.items()}
+        told |= {f"status/{name}": self.statuses[name] for name in get_args(Status)}
         told |= {f"language/{name}": n for name, n in self.languages.items()}
         for name, total in self.scorers.items():
             told |= total.metrics(name)

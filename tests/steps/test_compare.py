@@ -99,6 +99,18 @@ def test_a_candidate_without_a_finished_evaluation_is_named(
     assert absence in (tmp_path / "out" / "comparison.html").read_text("utf-8")
 
 
+def test_a_candidate_that_changed_since_it_was_evaluated_is_named(
+    experiment: str, write_config: ConfigWriter, questions: Path, tmp_path: Path
+) -> None:
+    good, poor = (baseline(name, tmp_path) for name in KNOWLEDGE)
+    done = invoke(evaluate, write_config(good, poor), data=questions)
+    assert done.exit_code == 0, done.output
+    told = "Evaluated before its prompt, options, model or code changed:"
+    assert told not in invoke(compare, write_config(good, poor), data=questions).output
+    edited = write_config(good, poor | {"system": "Be brief."})
+    assert f"{told} poor." in invoke(compare, edited, data=questions).output
+
+
 def test_a_folder_that_cannot_be_made_is_told_before_a_run_is(
     client: MlflowClient, experiment: str, write_config: ConfigWriter, tmp_path: Path
 ) -> None:
