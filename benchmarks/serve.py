@@ -29,7 +29,7 @@ LOG = f"""
 from pathlib import Path
 import mlflow
 from mlflow import MlflowClient
-from steps.core.candidates import resolve_all
+from steps.core.answering.candidates import resolve_all
 from steps.core.config import load
 from steps.core.logged_models import ensure_logged
 (ready,), _ = resolve_all(load(Path("config.yaml")), "all")

@@ -8,23 +8,23 @@ from typing import TYPE_CHECKING
 
 import click
 
+from steps.core.answering.journal import Journal
+from steps.core.answering.limits import Budget
 from steps.core.cli import QUESTIONS, positive, row_limit, step, true_or_false
 from steps.core.config import Config, choose, load
 from steps.core.dataset import Dataset
 from steps.core.dataset import load as load_dataset
-from steps.core.journal import Journal
 from steps.core.judges.trust import pairwise_judging, require_judges
-from steps.core.limits import Budget
 from steps.core.verdict import TAG, Verdict
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities import Run
 
-    from steps.core.comparison import Comparison
-    from steps.core.leaderboard import Board
+    from steps.core.comparing.comparison import Comparison
+    from steps.core.comparing.leaderboard import Board
+    from steps.core.comparing.preferences import Duel
     from steps.core.predictions import Predictions
-    from steps.core.preferences import Duel
 
 MAX_LOSS = 0.1
 
@@ -68,7 +68,7 @@ def compare(
     dataset = load_dataset(data or QUESTIONS, row_limit(limit))
     names = [candidate.name for candidate in choose(settings, models)]
     if baseline:
-        from steps.core.ranking import refuse_unpaired
+        from steps.core.comparing.ranking import refuse_unpaired
 
         choose(settings, baseline)  # what is mistyped is told before a run is made
         refuse_unpaired(settings.rank_by)
@@ -82,7 +82,8 @@ def compare(
 
 
 def _run(order: Order) -> Verdict:
-    from steps.core import comparison_text, mlflow_views, tracking
+    from steps.core import tracking
+    from steps.core.comparing import comparison_text, mlflow_views
 
     client = tracking.connect()
     params = {"data": order.dataset.name, "models": order.models, "baseline": order.baseline}
@@ -102,10 +103,12 @@ def _compared(
     client: "MlflowClient", run: "Run", order: Order
 ) -> "tuple[Board, Comparison, list[Predictions]]":
     """The board, what is compared on it, and every answer. Raises InputError."""
-    from steps.core import comparable, predictions, preferences, proof
-    from steps.core.comparison import compared
-    from steps.core.leaderboard import board_of_evidence
+    from steps.core import predictions
+    from steps.core.comparing import comparable, preferences
+    from steps.core.comparing.comparison import compared
+    from steps.core.comparing.leaderboard import board_of_evidence
     from steps.core.registry import require_evidence
+    from steps.core.releases import proof
 
     rank_by, floor = order.settings.rank_by, order.settings.min_coverage
     where = (client, run.info.experiment_id, order.dataset, order.names, order.models)
@@ -134,7 +137,7 @@ def _judged(
     budget: Budget,
 ) -> "tuple[Comparison, list[Duel]]":
     """The comparison with what pairwise judges prefer, and their every word."""
-    from steps.core.comparison import with_pairwise
+    from steps.core.comparing.comparison import with_pairwise
 
     with closing(Journal(settings.journal)) as journal:
         judging = pairwise_judging(settings, journal, budget)

@@ -16,9 +16,10 @@ def evaluate(
     """
     people = load_people(human, config, data or QUESTIONS, models, asking.repeats)
     with asking_job(config, data or QUESTIONS, models, limit, asking, judged=True) as job:
-        from steps.core import mlflow_views, tracking
+        from steps.core import tracking
+        from steps.core.comparing import mlflow_views
+        from steps.core.comparing.leaderboard import board_of_results
         from steps.core.human_agreement import file_metrics
-        from steps.core.leaderboard import board_of_results
         from steps.core.scoring import scoring_of, with_people
 
         client = tracking.connect()

@@ -13,7 +13,8 @@ def history(config: str, models: str, *, name: str, alias: str, shape: str) -> s
     """The ledger as text or as JSON; nothing is written anywhere."""
     chosen = choose(load(Path(config)), models)
 
-    from steps.core import tenures, tracking
+    from steps.core import tracking
+    from steps.core.releases import tenures
 
     found = tenures.ledgers(tracking.connect(), chosen, name, alias)
     if shape == "json":

@@ -7,14 +7,14 @@ from typing import Any
 
 import click
 
-from steps.core.candidates import resolve_all
+from steps.core.answering.candidates import resolve_all
+from steps.core.answering.runner import Policy
 from steps.core.cli import QUESTIONS, Asking, asking_step, row_limit
 from steps.core.config import load
 from steps.core.dataset import load as load_dataset
 from steps.core.judge_planning import plan_judges
 from steps.core.judges.trust import unscored
 from steps.core.planning import capped, caveats, journal_to_read, plan_models, totals
-from steps.core.runner import Policy
 from steps.core.tabular import plain_table
 
 FIGURES = {  # of ModelPlan: (heading, format)

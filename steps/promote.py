@@ -10,15 +10,15 @@ from llm_models.errors import InputError
 from steps.core.cli import QUESTIONS, row_limit, step
 from steps.core.config import Candidate, Config, choose, load
 from steps.core.dataset import load as load_dataset
-from steps.core.order import Order
 from steps.core.pipeline import tell_skipped
+from steps.core.releases.order import Order
 from steps.core.verdict import TAG, Verdict, worst
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities import Run
 
-    from steps.core.decision import Decision
+    from steps.core.releases.decision import Decision
 
 
 def promote(
@@ -34,8 +34,9 @@ def promote(
     order = Order.parse(settings, alias=alias, **asked)
     chosen = _present(settings, models, order)
 
-    from steps.core import promotion, tracking
-    from steps.core.decision import decide
+    from steps.core import tracking
+    from steps.core.releases import promotion
+    from steps.core.releases.decision import decide
 
     client = tracking.connect()
     terms = promotion.terms(Path(config), settings, dataset, order)

@@ -17,7 +17,7 @@ def register(config: str, data: str, models: str, limit: str) -> list[tuple[str,
 
     from steps.core import tracking
     from steps.core.registry import require_evidence
-    from steps.core.versions import ensure_registered
+    from steps.core.releases.versions import ensure_registered
 
     client = tracking.connect()
     made = []

@@ -8,7 +8,7 @@ import click
 from llm_models.errors import InputError
 from steps.core.cli import step, whole_number
 from steps.core.config import choose, load
-from steps.core.order import one_line
+from steps.core.releases.order import one_line
 
 
 def rollback(
@@ -22,7 +22,8 @@ def rollback(
     if not alias:
         raise InputError("alias: tell which, staging or production")
 
-    from steps.core import tenures, tracking, way_back
+    from steps.core import tracking
+    from steps.core.releases import tenures, way_back
 
     client = tracking.connect()
     found = tenures.ledgers(client, chosen, name, alias)

@@ -10,8 +10,8 @@ def run_prompts(config: str, data: str, models: str, limit: str, asking: Asking)
     """Answer the prompts, one MLflow run per model; return whether every model finished."""
     with asking_job(config, data or PROMPTS, models, limit, asking) as job:
         from steps.core import tracking
+        from steps.core.comparing.leaderboard import board_of_results
         from steps.core.evaluation import Scoring
-        from steps.core.leaderboard import board_of_results
 
         client = tracking.connect()
         params = {"data": job.dataset.name, "models": models}

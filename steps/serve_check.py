@@ -10,13 +10,13 @@ from steps.core.cli import QUESTIONS, row_limit, step
 from steps.core.config import load
 from steps.core.dataset import Dataset, Row
 from steps.core.dataset import load as load_dataset
-from steps.core.serve_asking import Endpoint
+from steps.core.serve_check.serve_asking import Endpoint
 from steps.core.verdict import TAG, Verdict
 
 if TYPE_CHECKING:
     from steps.core.predictions import Prediction, Predictions
-    from steps.core.serve_comparison import ServeComparison
-    from steps.core.serve_version import ServedVersion
+    from steps.core.serve_check.serve_comparison import ServeComparison
+    from steps.core.serve_check.serve_version import ServedVersion
 
 ROWS = 5
 Exact = Literal["auto", "yes", "no"]
@@ -32,8 +32,9 @@ def serve_check(
     number, settings = row_limit(limit) or ROWS, load(Path(config))
     dataset = load_dataset(data or QUESTIONS)
 
-    from steps.core import predictions, scorers, tracking
-    from steps.core.serve_version import find
+    from steps.core import predictions, tracking
+    from steps.core.scores import scorers
+    from steps.core.serve_check.serve_version import find
 
     client = tracking.connect()
     with Endpoint(url) as endpoint:
@@ -77,7 +78,7 @@ def _ask(
     exact: Exact,
     names: tuple[str, ...],
 ) -> "ServeComparison":
-    from steps.core.serve_comparison import Compared, ServeComparison
+    from steps.core.serve_check.serve_comparison import Compared, ServeComparison
 
     rows = [Compared(row, past, endpoint.ask(row)) for row, past in chosen]
     outputs = [one.now.output for one in rows]

@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from steps.core.providers import providers
-from steps.core.scorers import DEFAULT_SCORERS, SCORERS
+from steps.core.scores.scorers import DEFAULT_SCORERS, SCORERS
 
 ROOT = Path(__file__).parents[1]
 STEPS = sorted(ROOT.glob("steps/*.py"))

@@ -8,18 +8,18 @@ from math import ceil
 from pathlib import Path
 
 from llm_models.errors import InputError, LabError, shorten
-from steps.core.candidates import Ready, resolve
+from steps.core.answering.candidates import Ready, resolve
+from steps.core.answering.estimate import MARGIN, estimate
+from steps.core.answering.journal import Journal, JournalError
+from steps.core.answering.window import Facts, is_assumed, prompt_room
 from steps.core.cli import row_limit
 from steps.core.config import Candidate, Config, choose, load
 from steps.core.dataset import Dataset, Row
 from steps.core.dataset import load as load_dataset
-from steps.core.estimate import MARGIN, estimate
 from steps.core.hashing import canonical
-from steps.core.journal import Journal, JournalError
 from steps.core.prices import load_table
 from steps.core.surroundings import URI, Finding, space, sqlite_file, surroundings, writable
 from steps.core.tokens import MESSAGE_TOKENS, REPLY_TOKENS
-from steps.core.window import Facts, is_assumed, prompt_room
 
 PROBED = 20  # rows of most bytes, among which the longest prompt is looked for
 OLD_PRICES = 180  # days

@@ -15,7 +15,8 @@ from mlflow.entities import Run as MlflowRun
 from llm_models.errors import LabError
 from llm_models.schema import OUTPUT_COLUMNS, ModelConfig
 from steps.core import tokens, tracking
-from steps.core.candidates import Ready
+from steps.core.answering.candidates import Ready
+from steps.core.answering.runner import Answer, Run, in_order
 from steps.core.cli import Trace
 from steps.core.dataset import Dataset, Row
 from steps.core.human_file import answer_hash
@@ -23,13 +24,12 @@ from steps.core.judges.panel import Panels, Verdicts
 from steps.core.language import detect
 from steps.core.logged_models import model_tags, run_params
 from steps.core.results import Results, results
-from steps.core.runner import Answer, Run, in_order
-from steps.core.scorer import Failure, Score
+from steps.core.scores.scorer import Failure, Score
 from steps.core.statistics.rows import Bounds
 from steps.core.summary import Summary
 from steps.core.tables import PARQUET, PredictionTables
-from steps.core.trace_writer import TraceWriter
-from steps.core.traced import Traced
+from steps.core.tracing.trace_writer import TraceWriter
+from steps.core.tracing.traced import Traced
 
 NOT_ANSWERED = Failure("not answered")
 Scores = Mapping[str, Score | Failure | None]

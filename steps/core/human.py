@@ -5,12 +5,12 @@ from collections.abc import Collection, Sequence
 from pathlib import Path
 from statistics import fmean
 
+from steps.core.answering.runner import Answer
 from steps.core.config import choose
 from steps.core.config import load as load_config
 from steps.core.dataset import load as load_dataset
 from steps.core.human_file import Known, Rating, answer_hash, content_hash, read_ratings
-from steps.core.runner import Answer
-from steps.core.scorer import SHARE, Failure, Score
+from steps.core.scores.scorer import SHARE, Failure, Score
 
 HUMAN = "human"
 ANOTHER = Failure("people judged another answer of this candidate, not this one")

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from steps.core.human import HUMAN, SOMEBODY, People
-from steps.core.scorer_total import Place, ScorerTotal
+from steps.core.scores.scorer_total import Place, ScorerTotal
 from steps.core.statistics.agreement import cohen_kappa, krippendorff_alpha
 from steps.core.statistics.intervals import Interval, mean_interval
 from steps.core.statistics.rows import is_yes_no

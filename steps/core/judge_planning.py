@@ -5,16 +5,16 @@ from dataclasses import dataclass
 
 from llm_models.cost import cost_usd
 from llm_models.schema import Completion, Message, Request, Usage
-from steps.core.candidates import Ready
+from steps.core.answering.candidates import Ready
+from steps.core.answering.estimate import UNBOUNDED, Estimate, estimate_of
+from steps.core.answering.journal import Journal
+from steps.core.answering.runner import Policy, Task, sort_out
 from steps.core.config import Config
 from steps.core.dataset import Row
-from steps.core.estimate import UNBOUNDED, Estimate, estimate_of
-from steps.core.journal import Journal
 from steps.core.judges import canaries
 from steps.core.judges.judging import Judging, OneJudge
 from steps.core.judges.prompts import Criterion, Fields
 from steps.core.planning import ModelPlan, at_pace, mean, past_of, recent, sum_known
-from steps.core.runner import Policy, Task, sort_out
 
 
 @dataclass(frozen=True)

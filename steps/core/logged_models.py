@@ -13,7 +13,7 @@ from mlflow.entities import LoggedModel
 
 from llm_models.model import signature
 from steps.core import tracking
-from steps.core.candidates import PACKAGE, Ready
+from steps.core.answering.candidates import PACKAGE, Ready
 
 REQUIREMENTS = PACKAGE.parent / "requirements.txt"
 SERVED = ("mlflow", "pandas")  # beside what the provider itself requires

@@ -16,9 +16,9 @@ from mlflow.entities.model_registry import ModelVersion, RegisteredModel
 from mlflow.exceptions import MlflowException
 
 from llm_models.errors import scrub, shorten
-from steps.core import ledger
 from steps.core.config import ALIASES, CHOICES, Config, choose
 from steps.core.registry import Evidence
+from steps.core.releases import ledger
 from steps.core.tables import JSON
 
 SHOWN_FIRST = ("production", "staging")  # whose version is told in full, else the newest

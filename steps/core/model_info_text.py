@@ -12,10 +12,10 @@ from rich.console import Console, RenderableType
 from rich.rule import Rule
 from rich.table import Table
 
-from steps.core.coverage import lacking, told
-from steps.core.flips import cut
+from steps.core.comparing.flips import cut
+from steps.core.comparing.leaderboard import UNKNOWN
 from steps.core.harmless import harmless
-from steps.core.leaderboard import UNKNOWN
+from steps.core.scores.coverage import lacking, told
 
 SHOWN = 5  # prompts and answers; the JSON file has more
 MAX_TEXT = 200  # characters of a prompt, an answer or a parameter

@@ -12,22 +12,22 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
-from steps.core import scorers
-from steps.core.candidates import Ready, resolve_all
+from steps.core.answering.candidates import Ready, resolve_all
+from steps.core.answering.estimate import worst_usd
+from steps.core.answering.journal import Journal
+from steps.core.answering.limits import Budget, Pace, paces_of
+from steps.core.answering.progress import Track, progress
+from steps.core.answering.runner import Policy, Run
 from steps.core.cli import Asking, row_limit, tell_once
 from steps.core.config import Config
 from steps.core.config import load as load_config
 from steps.core.dataset import Dataset
 from steps.core.dataset import load as load_dataset
 from steps.core.diagnosis import quick_check
-from steps.core.estimate import worst_usd
-from steps.core.journal import Journal
 from steps.core.judges.criteria import criteria
 from steps.core.judges.judging import Judging
 from steps.core.judges.trust import trusted_judging
-from steps.core.limits import Budget, Pace, paces_of
-from steps.core.progress import Track, progress
-from steps.core.runner import Policy, Run
+from steps.core.scores import scorers
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient

@@ -13,12 +13,12 @@ from typing import Any, Literal
 
 from llm_models.cost import cost_usd
 from llm_models.schema import Completion, Usage
-from steps.core.candidates import Ready
+from steps.core.answering.candidates import Ready
+from steps.core.answering.estimate import UNBOUNDED, Estimate, estimate
+from steps.core.answering.journal import Journal
+from steps.core.answering.runner import Policy, sort_out
 from steps.core.config import Config
 from steps.core.dataset import Row
-from steps.core.estimate import UNBOUNDED, Estimate, estimate
-from steps.core.journal import Journal
-from steps.core.runner import Policy, sort_out
 
 RECENT = 1000  # latest answers, whose means tell what the next ones will be like
 SUMMED = ("rows", "in_journal", "to_ask", "input_tokens", "worst_output_tokens")

@@ -15,8 +15,8 @@ from mlflow.exceptions import MlflowException
 from llm_models.errors import InputError
 from llm_models.schema import ANSWERED
 from steps.core.registry import Evidence
-from steps.core.scorer import SHARE
-from steps.core.scorer_total import Place, ScorerTotal
+from steps.core.scores.scorer import SHARE
+from steps.core.scores.scorer_total import Place, ScorerTotal
 from steps.core.tables import PARQUET, prompt_of
 
 Key = Place

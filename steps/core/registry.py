@@ -10,9 +10,9 @@ from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
 
 from llm_models.errors import InputError
-from steps.core import coverage
 from steps.core.dataset import Dataset
 from steps.core.hashing import sha256_of
+from steps.core.scores import coverage
 
 EVIDENCE = (  # tags of a run; equal ones prove the same
     "fingerprint",

@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from steps.core import coverage, slices
 from steps.core.human_agreement import human_agreement
+from steps.core.scores import coverage, slices
 from steps.core.summary import Summary
 
 

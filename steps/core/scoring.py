@@ -2,15 +2,15 @@
 
 from dataclasses import replace
 
-from steps.core import scorers
+from steps.core.answering.runner import Answer
 from steps.core.config import Config
 from steps.core.dataset import Row
 from steps.core.evaluation import Scores, Scoring
 from steps.core.hashing import sha256_of
 from steps.core.human import HUMAN, People
 from steps.core.judges.judging import Judging, models_of
-from steps.core.runner import Answer
-from steps.core.scorer import BOUNDS
+from steps.core.scores import scorers
+from steps.core.scores.scorer import BOUNDS
 
 JUDGE_CONCURRENCY = 4  # rows judged side by side
 

@@ -11,13 +11,13 @@ import numpy as np
 
 from llm_models.errors import KINDS, shorten
 from llm_models.schema import ANSWERED, Completion, Status
+from steps.core.answering.runner import Answer
 from steps.core.dataset import Row
 from steps.core.hashing import canonical
 from steps.core.judges.panel import Verdicts
-from steps.core.repeated import repeated
-from steps.core.runner import Answer
-from steps.core.scorer import Failure, Score
-from steps.core.scorer_total import Place, ScorerTotal
+from steps.core.scores.repeated import repeated
+from steps.core.scores.scorer import Failure, Score
+from steps.core.scores.scorer_total import Place, ScorerTotal
 from steps.core.statistics.rows import Bounds
 
 MAX_ERROR = 200  # characters of a scorer's failure that are told

@@ -11,8 +11,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from llm_models.schema import OUTPUT_COLUMNS
-from steps.core.runner import Answer
-from steps.core.scorer import Failure, Score
+from steps.core.answering.runner import Answer
+from steps.core.scores.scorer import Failure, Score
 
 PIECE = 500  # rows held in memory
 PARQUET, CSV, JSON = "predictions.parquet", "predictions.csv", "prompts_and_answers.json"

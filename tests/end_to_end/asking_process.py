@@ -4,11 +4,11 @@ import json
 import os
 from pathlib import Path
 
-from steps.core.candidates import resolve
+from steps.core.answering.candidates import resolve
+from steps.core.answering.journal import Journal
+from steps.core.answering.runner import Run
 from steps.core.config import Candidate, Config
 from steps.core.dataset import Row
-from steps.core.journal import Journal
-from steps.core.runner import Run
 from tests.servers.ollama import MODEL
 
 

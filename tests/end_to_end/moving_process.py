@@ -10,9 +10,9 @@ import sys
 from mlflow import MlflowClient
 
 from llm_models.errors import LabError
-from steps.core import ledger
-from steps.core.ledger import Move
-from steps.core.moves import move
+from steps.core.releases import ledger
+from steps.core.releases.ledger import Move
+from steps.core.releases.moves import move
 
 
 def main(name: str, version: int) -> None:

@@ -16,7 +16,7 @@ import pytest
 from mlflow import MlflowClient
 from mlflow.entities import Run
 
-from steps.core.asking import GRACE_S
+from steps.core.answering.asking import GRACE_S
 from tests.end_to_end.conftest import expected_answers
 from tests.end_to_end.lab import ROOT, Lab
 from tests.servers.ollama import MODEL, OllamaServer

@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 from mlflow import MlflowClient
 
-from steps.core import ledger
-from steps.core.ledger import Ledger
+from steps.core.releases import ledger
+from steps.core.releases.ledger import Ledger
 from tests.end_to_end.lab import ROOT, Lab
 
 NAME = "llm_baseline_chat"

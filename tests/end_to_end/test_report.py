@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from steps.core.report import html
+from steps.core.comparing.report import html
 from tests.end_to_end.browser import CHROMIUM, Page, chromium
 from tests.steps.core.compared_models import board_of, compare, model, row, tagged
 

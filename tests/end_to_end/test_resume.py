@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from steps.core.journal import Journal, answer_key
+from steps.core.answering.journal import Journal, answer_key
 from tests.end_to_end.asking_process import ask, rows, run
 from tests.servers.ollama import OllamaServer, Reply, Seen, ending
 

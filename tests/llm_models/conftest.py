@@ -14,7 +14,7 @@ from llm_models.ollama import Ollama
 from llm_models.openai import OpenAI
 from llm_models.schema import ModelConfig
 from steps.core import tracking
-from steps.core.candidates import resolve_all
+from steps.core.answering.candidates import resolve_all
 from steps.core.config import load
 from steps.core.environment import DEFAULTS
 from steps.core.logged_models import ensure_logged

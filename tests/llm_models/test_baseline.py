@@ -21,7 +21,7 @@ from llm_models.errors import InputError
 from llm_models.payload import request_of
 from llm_models.schema import Message, ModelConfig, Request, Sampling, Timing, Usage
 from steps.core import dataset
-from steps.core.text import missing_facts
+from steps.core.scores.text import missing_facts
 
 KNOWLEDGE = dataset.EVAL_DATA / "knowledge.md"
 TASKS = ("mlflow", "general", "arithmetic", "instruction", "json", "safety")

@@ -10,8 +10,9 @@ from click.testing import Result
 from mlflow import MlflowClient
 from mlflow.entities import Run
 
-from steps.core import ledger, registry
-from steps.core.ledger import Ledger
+from steps.core import registry
+from steps.core.releases import ledger
+from steps.core.releases.ledger import Ledger
 from steps.history import main as history
 from steps.promote import main as promote
 from steps.register import main as register

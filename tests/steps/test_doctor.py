@@ -16,12 +16,12 @@ import pytest
 from click.testing import CliRunner
 
 from steps.core import language, surroundings
-from steps.core.candidates import resolve_all
+from steps.core.answering.candidates import resolve_all
+from steps.core.answering.journal import Journal
 from steps.core.config import load
 from steps.core.dataset import load as load_dataset
 from steps.core.diagnosis import age_of_prices, quick_check
 from steps.core.environment import DEFAULTS
-from steps.core.journal import Journal
 from steps.core.surroundings import packages, sqlite_file
 from steps.doctor import main
 from tests.servers import openai

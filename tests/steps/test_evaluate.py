@@ -13,8 +13,8 @@ from mlflow import MlflowClient
 from mlflow.entities import Run
 
 from steps.compare import main as compare
-from steps.core.coverage import NOTE
-from steps.core.repeated import ONCE
+from steps.core.scores.coverage import NOTE
+from steps.core.scores.repeated import ONCE
 from steps.core.verdict import Verdict
 from steps.evaluate import main as evaluate
 from steps.main import main

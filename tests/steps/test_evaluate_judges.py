@@ -11,7 +11,7 @@ from mlflow import MlflowClient
 from mlflow.entities import Run
 
 from llm_models import base
-from steps.core import limits
+from steps.core.answering import limits
 from steps.core.judges.canary_rows import CANARIES
 from steps.evaluate import main as evaluate
 from tests.servers.ollama import MODEL, OllamaServer

@@ -11,12 +11,12 @@ from click.testing import Result
 from mlflow import MlflowClient
 from mlflow.entities import Run
 
-from steps.core import ledger
 from steps.core.config import load
-from steps.core.ledger import Move
 from steps.core.model_info import chosen_names
 from steps.core.model_info_text import printable
-from steps.core.moves import move
+from steps.core.releases import ledger
+from steps.core.releases.ledger import Move
+from steps.core.releases.moves import move
 from steps.evaluate import main as evaluate
 from steps.info import main as info
 from steps.register import main as register

@@ -8,7 +8,8 @@ import pandas as pd
 import pytest
 from mlflow.entities import Run
 
-from steps.core import scorers, tokens
+from steps.core import tokens
+from steps.core.scores import scorers
 from tests.steps.conftest import ROWS
 
 FIRST, SECOND = "Paris is the capital of France.", "Madrid is the capital of Spain."

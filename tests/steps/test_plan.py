@@ -13,16 +13,16 @@ import pytest
 from click.testing import CliRunner
 
 from llm_models.schema import Completion, Usage
-from steps.core.candidates import resolve_all
+from steps.core.answering.candidates import resolve_all
+from steps.core.answering.estimate import UNBOUNDED
+from steps.core.answering.journal import Journal
+from steps.core.answering.runner import Policy, Run
 from steps.core.config import load
 from steps.core.dataset import load as load_dataset
 from steps.core.environment import DEFAULTS
-from steps.core.estimate import UNBOUNDED
-from steps.core.journal import Journal
 from steps.core.judges.canaries import check
 from steps.core.judges.canary_rows import CANARIES
 from steps.core.judges.judging import Judging
-from steps.core.runner import Policy, Run
 from steps.plan import main
 from tests.servers.gemini import KEY, GeminiServer
 from tests.servers.ollama import OllamaServer, Reply

@@ -11,7 +11,7 @@ from mlflow import MlflowClient
 from mlflow.entities import Run
 
 from steps.core.registry import Evidence
-from steps.core.versions import ensure_registered
+from steps.core.releases.versions import ensure_registered
 from steps.evaluate import main as evaluate
 from tests.servers.ollama import MODEL, OllamaServer, Reply
 from tests.steps.conftest import ConfigWriter, CopyRun, baseline, invoke

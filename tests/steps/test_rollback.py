@@ -5,10 +5,10 @@ import json
 import pytest
 from mlflow import MlflowClient
 
-from steps.core.ledger import Move, now
-from steps.core.moves import move
 from steps.core.registry import Evidence
-from steps.core.versions import ensure_registered
+from steps.core.releases.ledger import Move, now
+from steps.core.releases.moves import move
+from steps.core.releases.versions import ensure_registered
 from tests.steps.conftest import CopyRun
 from tests.steps.releases import Desk
 

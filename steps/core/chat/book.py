@@ -11,15 +11,15 @@ from mlflow import MlflowClient
 from mlflow.entities import LoggedModelInput, Run
 
 from steps.core import tracking
+from steps.core.answering.runner import Answer
 from steps.core.chat.recording import Status
 from steps.core.chat.speakers import Speaker
 from steps.core.chat.turn import Reply
 from steps.core.dataset import Row
 from steps.core.evaluation import describe, output_row
-from steps.core.runner import Answer
 from steps.core.summary import Summary
 from steps.core.tables import CSV, JSON, PARQUET, PredictionTables
-from steps.core.trace_writer import TraceWriter
+from steps.core.tracing.trace_writer import TraceWriter
 
 
 class Book:

@@ -4,7 +4,7 @@ from types import TracebackType
 from typing import Self
 
 from llm_models.errors import InputError
-from steps.core.candidates import resolve_all
+from steps.core.answering.candidates import resolve_all
 from steps.core.chat.packed import ADDRESS, Packed
 from steps.core.chat.screen import note
 from steps.core.chat.speakers import CandidateSpeaker, Speaker, described

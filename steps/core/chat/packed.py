@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING
 
 from llm_models.errors import KINDS, CallError, LabError
 from llm_models.schema import Completion, Message, ModelConfig
+from steps.core.answering.window import prompt_room
 from steps.core.chat.model_process import ModelProcess
 from steps.core.chat.speakers import Answering
 from steps.core.providers import provider_class
-from steps.core.window import prompt_room
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient

@@ -13,7 +13,7 @@ from steps.core.chat.book import Book
 from steps.core.chat.recording import Status
 from steps.core.chat.speakers import Speaker
 from steps.core.chat.turn import Reply
-from steps.core.mlflow_views import server_url
+from steps.core.comparing.mlflow_views import server_url
 
 
 def record(next_one: Callable[[], Reply | Status], experiment: str) -> list[str]:

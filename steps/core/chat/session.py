@@ -2,6 +2,8 @@
 
 from llm_models.errors import KINDS, InputError
 from steps.core import tokens
+from steps.core.answering.estimate import worst_usd
+from steps.core.answering.limits import Budget
 from steps.core.chat import figures
 from steps.core.chat.cast import Cast
 from steps.core.chat.conversation import Conversation, Exchange
@@ -11,8 +13,6 @@ from steps.core.chat.speakers import Speaker
 from steps.core.chat.transcript import save
 from steps.core.chat.turn import Question, Reply, Turn
 from steps.core.dataset import Row
-from steps.core.estimate import worst_usd
-from steps.core.limits import Budget
 
 NEARLY_FULL = 0.8  # of the room for a prompt
 

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Protocol
 
 from llm_models.errors import CallError
 from llm_models.schema import Completion, Message, ModelConfig, Request
-from steps.core.candidates import Ready
-from steps.core.window import prompt_room
+from steps.core.answering.candidates import Ready
+from steps.core.answering.window import prompt_room
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient

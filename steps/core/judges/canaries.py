@@ -8,7 +8,7 @@ from steps.core.judges.canary_rows import CANARIES, Canary
 from steps.core.judges.criteria import OWN
 from steps.core.judges.judging import Judging, OneJudge, side_by_side
 from steps.core.judges.prompts import Criterion
-from steps.core.scorer import Failure, Score
+from steps.core.scores.scorer import Failure, Score
 
 CONCURRENCY = 4
 MEANING = {  # kind -> what "yes" and "no" say about an answer

@@ -10,7 +10,7 @@ from typing import Any
 from llm_models.errors import InputError
 from steps.core.judges.config import Judge
 from steps.core.judges.prompts import INSTRUCTIONS, Criterion, Fields, Told
-from steps.core.scorers import SCORERS
+from steps.core.scores.scorers import SCORERS
 from steps.core.strict import did_you_mean
 
 PROMPTS = {  # MLflow's name -> its prompt in mlflow.genai.judges.prompts, which is also our kind

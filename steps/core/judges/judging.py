@@ -14,8 +14,9 @@ from types import MappingProxyType
 from typing import Any, TypeVar
 
 from llm_models.errors import CallError
+from steps.core.answering.journal import Journal
+from steps.core.answering.limits import Budget, Pace
 from steps.core.hashing import sha256_of
-from steps.core.journal import Journal
 from steps.core.judges.as_mlflow import mlflow_judges
 from steps.core.judges.config import Judge
 from steps.core.judges.criteria import criteria
@@ -23,9 +24,8 @@ from steps.core.judges.model import JudgeModel, judge_provider
 from steps.core.judges.panel import tally
 from steps.core.judges.prompts import Criterion, Fields
 from steps.core.judges.scale import YES_NO, Scale
-from steps.core.limits import Budget, Pace
 from steps.core.prices import Plain
-from steps.core.scorer import Bounds, Failure, Score
+from steps.core.scores.scorer import Bounds, Failure, Score
 
 NO_PRICES: Mapping[str, Plain] = MappingProxyType({})
 NO_PACES: Mapping[str, Pace] = MappingProxyType({})

@@ -10,15 +10,15 @@ from typing import Any
 from llm_models.base import Provider
 from llm_models.errors import KINDS, CallError, scrub, shorten
 from llm_models.schema import Completion, Message, ModelConfig, Request, Sampling
-from steps.core.estimate import estimate_of, worst_of
+from steps.core.answering.estimate import estimate_of, worst_of
+from steps.core.answering.limits import Budget, Pace, Room
 from steps.core.hashing import sha256_of
 from steps.core.judges.config import FORMS, Judge
 from steps.core.judges.scale import YES_NO, Scale
 from steps.core.judges.verdict import Verdict, read_verdict
-from steps.core.limits import Budget, Pace, Room
 from steps.core.prices import Plain, load_table, price_of
 from steps.core.providers import provider_class
-from steps.core.scorer import Failure
+from steps.core.scores.scorer import Failure
 
 GONE_AFTER = 5  # failures in a row for one of these reasons: the judge is gone for other rows too
 TRANSPORT = ("unreachable", "timeout", "busy", "overloaded", "rate_limited", "server_error")

@@ -15,7 +15,7 @@ from steps.core.judges.canary_rows import PAIRS, Pair
 from steps.core.judges.judging import Judging, OneJudge
 from steps.core.judges.prompts import AS_DATA, FORM, Fields, as_json
 from steps.core.judges.scale import Scale
-from steps.core.scorer import Failure
+from steps.core.scores.scorer import Failure
 
 NAME = "pairwise"
 Place = Literal["first", "second"]

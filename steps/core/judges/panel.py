@@ -10,7 +10,7 @@ from statistics import median
 from typing import Any
 
 from steps.core.judges.scale import Scale, Value, number
-from steps.core.scorer import Failure, Score
+from steps.core.scores.scorer import Failure, Score
 from steps.core.statistics.agreement import Metric, krippendorff_alpha
 
 Votes = Mapping[str, Score | Failure | None]  # by the judge's name

@@ -5,14 +5,14 @@ from collections.abc import Iterable, Mapping
 import click
 
 from llm_models.errors import InputError, LabError
+from steps.core.answering.journal import Journal
+from steps.core.answering.limits import Budget, Pace, paces_of
 from steps.core.config import Config
 from steps.core.harmless import harmless
-from steps.core.journal import Journal
 from steps.core.judges import canaries
 from steps.core.judges.criteria import criteria
 from steps.core.judges.judging import Judging, unavailable
 from steps.core.judges.pairwise import check_pairs
-from steps.core.limits import Budget, Pace, paces_of
 
 
 class JudgeError(LabError):

@@ -6,7 +6,7 @@ from typing import Any
 from llm_models.errors import shorten
 from llm_models.thinking import after_thinking, object_at
 from steps.core.judges.scale import YES_NO, Scale, Value
-from steps.core.text import parse_json
+from steps.core.scores.text import parse_json
 
 MAX_RATIONALE = 1000  # characters
 

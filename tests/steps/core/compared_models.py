@@ -5,9 +5,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from steps.core.comparison import Comparison, compared
+from steps.core.comparing.comparison import Comparison, compared
+from steps.core.comparing.leaderboard import Board, Line
 from steps.core.dataset import Dataset
-from steps.core.leaderboard import Board, Line
 from steps.core.predictions import Predictions, prediction
 
 Given = float | bool | str | None  # a score; text is the error of a scorer; None: not answered

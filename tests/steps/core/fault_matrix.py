@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 
 from llm_models import base
-from steps.core.journal import Journal
-from steps.core.runner import Answer, Run
+from steps.core.answering.journal import Journal
+from steps.core.answering.runner import Answer, Run
 from tests.servers import gemini, openai
 from tests.servers.gemini import GeminiServer, error, reason
 from tests.servers.ollama import OllamaServer, ending

@@ -3,9 +3,9 @@
 from typing import Any
 
 from llm_models.schema import Completion
+from steps.core.answering.runner import Answer
 from steps.core.dataset import Row
 from steps.core.human_file import Rating, answer_hash
-from steps.core.runner import Answer
 
 
 def rating(score: bool | float | None = True, text: str | None = None, **fields: Any) -> Rating:

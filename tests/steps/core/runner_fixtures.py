@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from llm_models import base
-from steps.core.journal import Journal
+from steps.core.answering.journal import Journal
 from tests.servers.gemini import KEY, GeminiServer
 from tests.servers.ollama import OllamaServer
 from tests.steps.core.runs import Gate

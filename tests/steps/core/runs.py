@@ -9,11 +9,11 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from steps.core.candidates import Ready, resolve
+from steps.core.answering.candidates import Ready, resolve
+from steps.core.answering.runner import Answer, Run
 from steps.core.config import Candidate, Config
 from steps.core.dataset import Row
 from steps.core.prices import Price
-from steps.core.runner import Answer, Run
 from tests.servers.gemini import GeminiServer
 from tests.servers.ollama import MODEL, OllamaServer
 from tests.servers.openai import OpenAIServer

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from steps.core.human import ANOTHER, People
-from steps.core.scorer import Score
+from steps.core.scores.scorer import Score
 from tests.steps.core.human_scores import answer, rating
 
 

@@ -4,7 +4,7 @@ import pytest
 
 from steps.core.human import People
 from steps.core.human_agreement import HumanAgreement, file_metrics, human_agreement
-from steps.core.scorer_total import ScorerTotal
+from steps.core.scores.scorer_total import ScorerTotal
 from tests.steps.core.human_scores import answer, rating
 
 

@@ -12,7 +12,7 @@ from mlflow import MlflowClient
 from mlflow.entities import LoggedModel
 
 from steps.core import tracking
-from steps.core.candidates import Ready, resolve_all
+from steps.core.answering.candidates import Ready, resolve_all
 from steps.core.config import load
 from steps.core.logged_models import REQUIREMENTS, ensure_logged, find_logged, pinned, run_params
 from tests.servers.gemini import GeminiServer

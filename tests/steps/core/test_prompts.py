@@ -14,7 +14,7 @@ from mlflow.entities import LoggedModel, Run
 
 from llm_models.errors import InputError
 from steps.core import surroundings
-from steps.core.candidates import Ready, resolve_all
+from steps.core.answering.candidates import Ready, resolve_all
 from steps.core.config import load
 from steps.core.prompts import find
 from steps.doctor import main as doctor

@@ -8,7 +8,7 @@ from mlflow import MlflowClient
 from steps.core import registry
 from steps.core.dataset import Dataset, load
 from steps.core.registry import Evidence, latest_evidence
-from steps.core.versions import ensure_registered
+from steps.core.releases.versions import ensure_registered
 from tests.steps.conftest import CopyRun
 
 

@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 
 from llm_models.schema import Completion, Status, Timing, Usage
+from steps.core.answering.runner import Answer
 from steps.core.dataset import Row
-from steps.core.runner import Answer
-from steps.core.scorers import Failure, Score
+from steps.core.scores.scorers import Failure, Score
 from steps.core.summary import Summary
 
 TOKENS = ("input_tokens", "output_tokens", "thinking_tokens", "total_tokens")

@@ -9,9 +9,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from llm_models.schema import OUTPUT_COLUMNS, Completion, Usage
+from steps.core.answering.runner import Answer
 from steps.core.dataset import Row
-from steps.core.runner import Answer
-from steps.core.scorers import Failure, Score
+from steps.core.scores.scorers import Failure, Score
 from steps.core.tables import CSV, JSON, PARQUET, PIECE, PredictionTables
 
 TEXTS = {

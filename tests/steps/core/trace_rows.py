@@ -7,10 +7,10 @@ from mlflow import MlflowClient
 from mlflow.entities import Trace
 
 from llm_models.schema import Completion, Usage
+from steps.core.answering.runner import Answer
 from steps.core.dataset import Row
-from steps.core.runner import Answer
-from steps.core.scorers import Failure, Score
-from steps.core.trace_writer import TraceWriter
+from steps.core.scores.scorers import Failure, Score
+from steps.core.tracing.trace_writer import TraceWriter
 
 ASKED_AT = 1_790_000_000.25  # seconds since 1970
 MODEL_ID = "m-" + "0" * 32

@@ -7,7 +7,7 @@ import mlflow
 import pytest
 from mlflow import MlflowClient
 
-from steps.core.candidates import resolve
+from steps.core.answering.candidates import resolve
 from steps.core.config import load
 from steps.core.logged_models import ensure_logged
 from tests.servers.ollama import OllamaServer

@@ -7,7 +7,7 @@ import pytest
 
 from llm_models import base
 from steps.core import environment
-from steps.core.journal import Journal
+from steps.core.answering.journal import Journal
 from steps.core.judges.judging import Judging
 from tests.servers.ollama import OllamaServer
 from tests.steps.core.judges.lab import YES, BuildJudging, config_of

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from steps.core.journal import Journal
+from steps.core.answering.journal import Journal
 from steps.core.judges.canaries import check
 from steps.core.judges.judging import Judging
 from tests.servers.ollama import OllamaServer

@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 
 from llm_models.errors import InputError
-from steps.core.journal import Journal
+from steps.core.answering.journal import Journal
 from steps.core.judges.config import Judge
 from steps.core.judges.judging import Judging, unavailable
 from steps.core.judges.scale import YES_NO
-from steps.core.scorer import Score
+from steps.core.scores.scorer import Score
 from tests.servers.ollama import MODEL, OllamaServer, Reply
 from tests.steps.core.judges.lab import (
     CHAT,

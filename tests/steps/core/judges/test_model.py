@@ -6,13 +6,13 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from llm_models import base
-from steps.core.journal import Journal
+from steps.core.answering.journal import Journal
+from steps.core.answering.limits import Pace
 from steps.core.judges.config import Judge
 from steps.core.judges.judging import Judging, unavailable
 from steps.core.judges.model import GONE_AFTER, OPTIONS
 from steps.core.judges.scale import YES_NO
-from steps.core.limits import Pace
-from steps.core.scorer import Failure, Score
+from steps.core.scores.scorer import Failure, Score
 from tests.servers import gemini, openai
 from tests.servers.gemini import GeminiServer
 from tests.servers.ollama import MODEL, OllamaServer, Reply, ending

@@ -9,7 +9,7 @@ import pytest
 from steps.core.judges.canary_rows import PAIRS
 from steps.core.judges.judging import OneJudge
 from steps.core.judges.pairwise import SCALE, Place, Preference, check_pairs, prefer, together
-from steps.core.scorer import Failure
+from steps.core.scores.scorer import Failure
 from tests.servers.ollama import OllamaServer, Reply
 from tests.steps.core.judges.lab import CHAT, QUESTION, BuildJudging, Messages, always, said
 

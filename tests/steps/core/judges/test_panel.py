@@ -4,12 +4,12 @@ from collections.abc import Callable, Iterator, Mapping
 
 import pytest
 
-from steps.core.journal import Journal
+from steps.core.answering.journal import Journal
 from steps.core.judges.canaries import check
 from steps.core.judges.judging import Judging
 from steps.core.judges.panel import Verdicts, tally
 from steps.core.judges.scale import YES_NO, Scale, scale_of
-from steps.core.scorer import Failure, Score
+from steps.core.scores.scorer import Failure, Score
 from tests.servers.ollama import OllamaServer
 from tests.steps.core.judges.lab import (
     CHAT,

@@ -1,0 +1,1 @@
+"""Asking a model every row: once, as fast as its server allows, within the budget."""

@@ -1,0 +1,1 @@
+"""Models beside each other: differences, verdicts, and what is shown of them."""

@@ -1,0 +1,1 @@
+"""One version after another: evidence, gate, alias, ledger, and the way back."""

@@ -1,0 +1,1 @@
+"""What functions say of answers, and what it adds up to."""

@@ -1,0 +1,1 @@
+"""A served endpoint held against the evaluation of its version."""
