@@ -17,6 +17,8 @@ CHOICES = ("available", "all")
 def _name(text: str) -> str:
     if not re.fullmatch(r"[A-Za-z0-9._-]+", text):
         raise ValueError("may hold letters, digits, '.', '_' and '-' only")
+    if text.startswith("."):
+        raise ValueError("must not begin with '.': MLflow takes it for a path")
     if text in CHOICES:
         raise ValueError(f"'{text}' has a meaning of its own on the command line")
     return text

@@ -42,7 +42,7 @@ def _log(ready: Ready) -> str:
     nested = mlflow.active_run() is not None
     with mlflow.start_run(run_name=f"log {ready.candidate.name}", nested=nested), _no_example():
         info = mlflow.pyfunc.log_model(
-            name=ready.candidate.name,
+            name=ready.candidate.name.replace(".", "_"),  # MLflow takes no dots here
             python_model=str(PACKAGE / f"{config.provider}.py"),
             code_paths=[str(PACKAGE)],
             artifacts=files or None,

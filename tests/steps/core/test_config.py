@@ -125,6 +125,7 @@ BROKEN = {
     "credentials": (candidate("base_url: http://u:p@h # !"), "without user or password"),
     "no scheme": (candidate("base_url: localhost:11434 # !"), "expected http(s)://"),
     "name": (GOOD.replace("llm_two}", "a/b} # !"), "registered_name: may hold"),
+    "path": (GOOD.replace("llm_two}", "..} # !"), "registered_name: must not begin with '.'"),
     "reserved name": (GOOD.replace("llm_two}", "x} # !").replace("two", "all"), "command line"),
     "missing key": ("candidates:\n  - name: a # !\n    provider: ollama\n    model: m", "missing"),
     "no candidates": ("candidates: [] # !", "the list is empty"),

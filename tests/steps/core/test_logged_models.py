@@ -91,6 +91,13 @@ def test_the_same_candidate_is_logged_once(
     assert [m.model_id for m in client.search_logged_models([experiment])] == [first]
 
 
+def test_a_name_with_a_dot_is_kept_where_mlflow_takes_it(
+    client: MlflowClient, experiment: str, ollama: OllamaServer, write_config: ConfigWriter
+) -> None:
+    model = logged(client, resolved(write_config({"name": "llama3.1"})), experiment)
+    assert (model.name, model.tags["candidate"]) == ("llama3_1", "llama3.1")
+
+
 def test_all_that_log_the_same_candidate_at_once_log_it_once(
     client: MlflowClient, experiment: str, quoting: Ready
 ) -> None:
