@@ -10,6 +10,7 @@ DEFAULTS = {
     "MLFLOW_MODEL_CATALOG_URI": "",  # no look-up of prices on the network
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "DO_NOT_TRACK": "true",
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "4",  # half a minute for a server; 7 are four, in silence
     "MLFLOW_GENAI_EVAL_MAX_WORKERS": "10",  # more deadlock on SQLite and lose rows
     "MLFLOW_SQLALCHEMYSTORE_POOL_SIZE": "100",
     "MLFLOW_GENAI_EVAL_PREDICT_RATE_LIMIT": "0",

@@ -8,7 +8,7 @@ import os
 import tempfile
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ import mlflow
 from mlflow import MlflowClient
 from mlflow.entities import Dataset as DatasetEntity
 from mlflow.entities import DatasetInput, InputTag, LoggedModelInput, Metric, Param, Run, RunTag
+from mlflow.exceptions import MlflowException
 from mlflow.utils.mlflow_tags import MLFLOW_LOGGED_ARTIFACTS
 
 from steps.core.dataset import Dataset
@@ -48,7 +49,8 @@ def step_run(name: str, params: Mapping[str, Any]) -> Iterator[Run]:
         try:
             yield run
         except KeyboardInterrupt:
-            mlflow.end_run("KILLED")
+            with suppress(MlflowException):  # a server that is away takes no status
+                mlflow.end_run("KILLED")
             raise
 
 

@@ -12,6 +12,7 @@ from mlflow.exceptions import MlflowException
 
 from steps.core import tracking
 from steps.core.dataset import Dataset, Row, content_hash
+from tests.steps.conftest import pointing_at
 
 ROWS = [Row("a", {"prompt": "p"}, {}, {}), Row("b", {"prompt": "q"}, {}, {})]
 DATASET = Dataset(Path("/home/someone/capitals.jsonl"), "capitals", ROWS, content_hash(ROWS))
@@ -58,6 +59,16 @@ def test_a_step_that_breaks_leaves_a_run_that_says_so(
     with pytest.raises(error), tracking.step_run("main", {}) as run:
         raise error
     assert client.get_run(run.info.run_id).info.status == status
+
+
+def test_an_interrupt_is_told_as_one_though_the_server_is_away(
+    experiment: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    here = pointing_at(mlflow.get_tracking_uri())
+    with pytest.raises(KeyboardInterrupt), here, tracking.step_run("main", {}):
+        mlflow.set_tracking_uri("http://127.0.0.1:9")
+        raise KeyboardInterrupt
     assert mlflow.active_run() is None
 
 
