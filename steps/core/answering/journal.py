@@ -127,10 +127,16 @@ class Journal:
             piece = keys[start : start + PIECE]
             marks = ",".join("?" * len(piece))
             query = f"SELECT key, record FROM {table} WHERE key IN ({marks})"  # noqa: S608 (own names)
-            with self._lock:
-                found = self._db.execute(query, piece).fetchall()
-            for key, record in found:
-                yield key, json.loads(record)
+            try:
+                with self._lock:
+                    found = self._db.execute(query, piece).fetchall()
+                records = [(key, json.loads(record)) for key, record in found]
+            except (sqlite3.Error, ValueError) as error:  # a damaged page, or text on it
+                raise JournalError(
+                    f"{self.path} is damaged ({error}). It was left as it is: save it with "
+                    "`sqlite3 FILE .recover`, or name another file under `journal` in config.yaml."
+                ) from None
+            yield from records
 
     @contextmanager
     def claim(self, name: str, give_up: threading.Event | None = None) -> Iterator[bool]:

@@ -156,6 +156,17 @@ def test_a_database_of_others_is_not_kept_locked(path: Path) -> None:
         assert other.execute("DELETE FROM answers").rowcount == 1
 
 
+@pytest.mark.parametrize("written", [b"\xff", b"A"])
+def test_a_damaged_journal_is_told_when_it_is_read(path: Path, written: bytes) -> None:
+    journal = Journal(path)
+    journal.write_answers("f", {f"k{n}": RECORD for n in range(500)})
+    journal.close()
+    content = path.read_bytes()
+    path.write_bytes(content[:8192] + written * (len(content) - 8192))
+    with pytest.raises(JournalError, match="is damaged"):
+        read(Journal(path), *(f"k{n}" for n in range(500)))
+
+
 @pytest.mark.parametrize("spoil", [Path.mkdir, Path.touch])
 def test_a_path_that_cannot_hold_a_file_is_told(
     tmp_path: Path, spoil: Callable[[Path], None]
