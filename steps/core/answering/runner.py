@@ -131,6 +131,18 @@ class Run:
             warming.join(IDLE_S)
         limits = (self.limit, self.pace, self.budget)
         Asking(self.ready, *limits, write=self._write, see=self._watch, stop=self.stop).ask(todo)
+        if self.stopped is None:
+            self._check_identity()
+
+    def _check_identity(self) -> None:
+        """A tag may be pulled anew while it is asked: the answers are then of two models."""
+        asked = self.ready.config.identity
+        try:
+            now = self.ready.provider.identity()
+        except CallError:  # it has answered every row; that it no longer tells changes none
+            return
+        if any(now[part] != asked[part] for part in now.keys() & asked.keys()):
+            self.stop("another model took the name while it was asked: run the same command again")
 
     def _warm_up(self) -> None:
         try:

@@ -148,3 +148,14 @@ def test_a_server_that_is_gone_ends_the_run_after_a_few_rows_and_the_next_run_go
     with OllamaServer(port=port(orphan)) as server:
         finish(Run(resolved(server), questions(20), journal))
         assert asked(server).total() == 20 - len(answered)
+
+
+def test_a_model_that_is_replaced_while_it_is_asked_ends_as_failed(
+    ollama: OllamaServer, journal: Journal
+) -> None:
+    run = Run(resolved(ollama), questions(3), journal)
+    pulled = {"name": ollama.models[0], "digest": "f" * 64, "details": {"family": "llama"}}
+    ollama.fault(Reply(body={"models": [pulled]}), path="/api/tags")
+    assert len(finish(run)) == 3
+    assert run.stopped is not None
+    assert "another model took the name" in run.stopped.reason
