@@ -1,6 +1,7 @@
 """The command line every step shares: the same options, the same kind of error message."""
 
 import functools
+import io
 import shlex
 import signal
 import sys
@@ -121,6 +122,8 @@ def _guarded(function: Callable[..., Any]) -> Callable[..., Any]:
     @functools.wraps(function)
     def call(**options: Any) -> None:
         prepare()
+        if isinstance(sys.stdout, io.TextIOWrapper):  # a terminal of another encoding than UTF-8
+            sys.stdout.reconfigure(errors="replace")  # lacks the lines of tables: not worth a crash
         signal.signal(signal.SIGTERM, _interrupt)
         try:
             code = function(**options)

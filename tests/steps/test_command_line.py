@@ -162,3 +162,19 @@ def test_a_store_that_is_no_database_is_told_in_a_sentence(
     assert done.exit_code == 1
     assert "Error: MLflow: (sqlite3.DatabaseError) file is not a database" in done.output
     assert store.read_text().startswith("Some notes")
+
+
+def test_a_terminal_that_lacks_the_lines_of_tables_still_gets_the_figures(
+    server: OllamaServer, config: Path
+) -> None:
+    variables = {"PYTHONIOENCODING": "latin-1", "OLLAMA_HOST": server.url}
+    done = subprocess.run(
+        [sys.executable, "-m", "steps.plan", "--config", config, "--limit", "2"],
+        cwd=ROOT,
+        env=os.environ | variables,
+        capture_output=True,
+        timeout=60,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert b"? two       ?" in done.stdout
