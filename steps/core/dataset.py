@@ -134,7 +134,9 @@ def _rows(file: Path, problems: list[Problem]) -> Iterator[Row]:
         if row is None:
             continue
         if row.id in lines:
-            problems.append((line, f"id: '{row.id}' is taken, on line {lines[row.id]}"))
+            named = f"id: '{row.id}' is taken,"
+            what = named if raw.get("id") else "the same inputs, and no id of its own, as"
+            problems.append((line, f"{what} on line {lines[row.id]}"))
         lines.setdefault(row.id, line)
         yield row
 

@@ -236,7 +236,12 @@ BROKEN_FILES = [
     ("a.jsonl", '{"prompt": "p", "json_schema": {"maximum": 1e999}}', [1], "Out of range float"),
     ("a.jsonl", '{"prompt": "p"}\n{"prompt": "\\ud800"}', [2], "half of a surrogate pair"),
     ("a.jsonl", '{"prompt": ' + "[" * 100_000, [1], "nested too deeply"),
-    ("a.jsonl", '{"prompt": "p"}\n{"prompt": "q"}\n{"prompt": "p"}', [3], "is taken, on line 1"),
+    (
+        "a.jsonl",
+        '{"prompt": "p"}\n{"prompt": "q"}\n{"prompt": "p"}',
+        [3],
+        "no id of its own, as on line 1",
+    ),
     ("a.jsonl", '{"prompt": "\u2028"}\n{"prompt": "p"}\n5', [1, 3], "inputs.prompt: is empty"),
     ("a.jsonl", "", [1], "the file has no rows"),
     ("a.jsonl", "\n\n", [1], "the file has no rows"),
