@@ -151,7 +151,7 @@ class Provider(ABC):
         return outcome, _retriable(outcome)
 
     def _wait(self, failure: CallError | None, attempt: int, elapsed: float) -> float | None:
-        """Seconds until the next attempt: capped exponential back-off with full jitter.
+        """Seconds until the next attempt: capped exponential back-off with equal jitter.
 
         The server's own word wins. None ends the row.
         """

@@ -90,9 +90,8 @@ class TooLargeError(InputError):
 class CallError(LabError):
     """One provider call failed; `kind` is a key of KINDS.
 
-    `retry_after` is the wait the server asked for, in seconds. `partial` is what had arrived of
-    an answer. `hint` names the option or command that mends it. `retry` overrides KINDS where
-    one server's wording says more than its kind does.
+    `retry_after` is the wait the server asked for, in seconds. `hint` names the option or command
+    that mends it. `retry` overrides KINDS where one server's wording says more than its kind does.
     """
 
     def __init__(

@@ -38,11 +38,9 @@ def scan(config: str, path: str) -> Verdict:
 
 @step
 @click.option("--path", default="", help="A file or folder to search too, such as a log.")
-def main(config: str, data: str, models: str, limit: str, path: str) -> int:
+def main(config: str, data: str, models: str, limit: str, path: str) -> Verdict:
     """Look for API keys in all that was stored; exits 2 where one is found."""
-    verdict = scan(config, path)
-    click.echo(verdict.line)
-    return verdict.exit_code
+    return scan(config, path)
 
 
 if __name__ == "__main__":

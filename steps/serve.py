@@ -23,7 +23,7 @@ def serve(model: str, host: str, port: str, workers: str) -> None:
     """Become the server, which ends at a SIGTERM or a Ctrl-C. Raises InputError."""
     number = whole_number("port", port)
     if number is None or number > LAST_PORT:
-        raise InputError(f"port: '{port}' is none")
+        raise InputError(f"port: '{port}' is none; give one from 1 to {LAST_PORT}")
     _check_token(host)
     where = ["--host", host, "--port", str(number)]
     several = ["--workers", str(whole_number("workers", workers) or 1)]

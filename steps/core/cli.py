@@ -7,7 +7,7 @@ import signal
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass, fields
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import click
 
@@ -18,6 +18,7 @@ from steps.core.verdict import Verdict
 
 QUESTIONS, PROMPTS = "questions.jsonl", "prompts.csv"  # the data a step takes by default
 INTERRUPTED = 130  # the exit code, as shells have it
+STORE = ("mlflow.", "sqlalchemy.")  # whose errors are told by module: both are imported late
 Trace = Literal["auto", "all", "errors", "sample", "none"]
 Cache = Literal["use", "refresh", "off"]
 
@@ -35,7 +36,7 @@ COMMON = (
 ASKING = (
     click.option(
         "--cache",
-        type=click.Choice(["use", "refresh", "off"]),
+        type=click.Choice(get_args(Cache)),
         default="use",
         show_default=True,
         help="Read answers back, ask all again, or leave the journal alone.",
@@ -45,7 +46,7 @@ ASKING = (
     click.option("--max_cost", default="", help="USD; stops before it is crossed."),
     click.option(
         "--trace",
-        type=click.Choice(["auto", "all", "errors", "sample", "none"]),
+        type=click.Choice(get_args(Trace)),
         default="auto",
         show_default=True,
         help="Which rows get an MLflow trace; auto: all of a small run, a sample of a large one.",
@@ -139,9 +140,7 @@ def _guarded(function: Callable[..., Any]) -> Callable[..., Any]:
             click.echo(f"\nInterrupted. Everything answered is kept; go on with:\n  {again()}")
             sys.exit(INTERRUPTED)
         except Exception as error:
-            if type(error).__module__.startswith(
-                ("mlflow.", "sqlalchemy.")
-            ):  # imported late: see pipeline.py
+            if type(error).__module__.startswith(STORE):
                 raise click.ClickException(f"MLflow: {harmless(scrub(str(error)))}") from error
             raise
         if isinstance(code, Verdict):

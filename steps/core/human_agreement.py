@@ -59,7 +59,7 @@ def _one(
     if share is None or not is_yes_no(np.array(ours)):
         return []
     alpha = krippendorff_alpha([pair[1:] for pair in pairs])
-    return [HumanAgreement(name, len(pairs), share, cohen_kappa(ours, theirs).kappa, alpha)]
+    return [HumanAgreement(name, len(pairs), share, cohen_kappa(ours, theirs), alpha)]
 
 
 def _verdicts(total: ScorerTotal | None) -> dict[Place, bool]:

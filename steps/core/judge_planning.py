@@ -14,7 +14,8 @@ from steps.core.dataset import Row
 from steps.core.judges import canaries
 from steps.core.judges.judging import Judging, OneJudge
 from steps.core.judges.prompts import Criterion, Fields
-from steps.core.planning import ModelPlan, at_pace, mean, past_of, recent, sum_known
+from steps.core.planning import ModelPlan, at_pace, mean, past_of, recent
+from steps.core.sums import sum_known
 
 
 @dataclass(frozen=True)

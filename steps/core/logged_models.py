@@ -13,7 +13,8 @@ from mlflow.entities import LoggedModel
 
 from llm_models.model import signature
 from steps.core import tracking
-from steps.core.answering.candidates import PACKAGE, Ready
+from steps.core.answering.candidates import Ready
+from steps.core.providers import PACKAGE
 
 REQUIREMENTS = PACKAGE.parent / "requirements.txt"
 SERVED = ("mlflow", "pandas")  # beside what the provider itself requires

@@ -3,7 +3,7 @@
 import json
 import sqlite3
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -19,6 +19,7 @@ from steps.core.answering.journal import Journal
 from steps.core.answering.runner import Policy, sort_out
 from steps.core.config import Config
 from steps.core.dataset import Row
+from steps.core.sums import sum_known
 
 RECENT = 1000  # latest answers, whose means tell what the next ones will be like
 SUMMED = ("rows", "in_journal", "to_ask", "input_tokens", "worst_output_tokens")
@@ -208,12 +209,3 @@ def mean(values: Sequence[float]) -> float | None:
 
 def _times(value: float | None, times: int) -> float | None:
     return None if value is None else value * times
-
-
-def sum_known(values: Iterable[float | None]) -> float | None:
-    total: float = 0
-    for value in values:
-        if value is None:
-            return None
-        total += value
-    return total

@@ -128,7 +128,9 @@ def _catalogue(provider: str) -> Mapping[str, Any]:
     path = folder / f"{provider}.json"
     content = json.loads(path.read_text(encoding="utf-8"))
     if content["schema_version"] != "1.0":
-        raise InputError(f"{path}: prices of schema {content['schema_version']} are not understood")
+        raise InputError(
+            f"{path}: this schema of prices is not known; install the mlflow of requirements.txt"
+        )
     models: Mapping[str, Any] = content["models"]
     return models
 

@@ -167,7 +167,7 @@ def test_history_of_a_name_that_is_not_registered_is_refused(desk: Desk) -> None
     done = desk.run("history", name="llm_nobody")
     assert (done.exit_code, done.output) == (
         1,
-        "Error: name: there is no registered model 'llm_nobody'\n",
+        "Error: name: there is no registered model 'llm_nobody'; `info -P models=all` lists them\n",
     )
 
 

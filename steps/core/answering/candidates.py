@@ -6,7 +6,6 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import llm_models
 from llm_models.base import Provider
 from llm_models.errors import CallError, InputError
 from llm_models.schema import ModelConfig
@@ -14,9 +13,8 @@ from steps.core.config import Candidate, Config, choose
 from steps.core.hashing import sha256_of, sha256_of_files
 from steps.core.prices import load_table, price_of
 from steps.core.prompts import Prompt, find, is_reference
-from steps.core.providers import provider_class
+from steps.core.providers import PACKAGE, provider_class
 
-PACKAGE = Path(llm_models.__file__).parent
 _IMPORT = re.compile(r"^\s*from llm_models\.(\w+) import", re.MULTILINE)
 
 

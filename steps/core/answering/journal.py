@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from llm_models.errors import LabError
+from llm_models.schema import ANSWERED
 from steps.core.hashing import sha256_of
 
 APPLICATION_ID = 0x4C4C4D46  # "LLMF": tells our files from other people's databases
@@ -93,7 +94,7 @@ class Journal:
         """Write records by key in one durable transaction."""
         now = time.time()
         rows = [
-            (key, fingerprint, record["status"] in ("ok", "truncated"), now, json.dumps(record))
+            (key, fingerprint, record["status"] in ANSWERED, now, json.dumps(record))
             for key, record in records.items()
         ]
         self._write("INSERT OR REPLACE INTO answers VALUES (?, ?, ?, ?, ?)", rows)

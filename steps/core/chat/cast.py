@@ -1,6 +1,5 @@
 """Everyone who can be talked to in a session, by name."""
 
-from types import TracebackType
 from typing import Self
 
 from llm_models.errors import InputError
@@ -22,12 +21,7 @@ class Cast:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         for speaker in self.known.values():
             speaker.close()
 

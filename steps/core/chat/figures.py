@@ -4,6 +4,7 @@ from collections.abc import Iterable, Sequence
 
 from llm_models.schema import Completion
 from steps.core.chat.turn import Reply
+from steps.core.sums import sum_known
 
 
 def of_reply(reply: Reply) -> str:
@@ -24,7 +25,7 @@ def of_session(replies: Sequence[Reply]) -> str:
     answered = [reply for reply in replies if reply.completion.answered]
     stopped = sum(reply.stopped for reply in replies)
     failed = len(replies) - len(answered) - stopped
-    tokens = _sum(reply.completion.usage.total_tokens for reply in answered)
+    tokens = sum_known(reply.completion.usage.total_tokens for reply in answered)
     counted = "tokens unknown" if tokens is None else f"{tokens:,.0f} tokens"
     told = (
         f"{len(answered)} answered" + (f" ({counted})" if answered else ""),
@@ -37,7 +38,7 @@ def of_session(replies: Sequence[Reply]) -> str:
 
 def total_usd(replies: Iterable[Reply]) -> float | None:
     """None where any cost is unknown."""
-    return _sum(reply.completion.cost_usd for reply in replies)
+    return sum_known(reply.completion.cost_usd for reply in replies)
 
 
 def _tokens(completion: Completion) -> str:
@@ -66,12 +67,3 @@ def _speed(completion: Completion) -> str:
 
 def _usd(cost: float | None) -> str:
     return "cost unknown" if cost is None else f"${cost:.6f}".rstrip("0").rstrip(".")
-
-
-def _sum(values: Iterable[float | None]) -> float | None:
-    total = 0.0
-    for value in values:
-        if value is None:
-            return None
-        total += value
-    return total

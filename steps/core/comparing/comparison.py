@@ -5,15 +5,15 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
-from itertools import chain
 
 from llm_models.errors import InputError
 from steps.core.comparing.differences import LEVEL, Difference, differences
 from steps.core.comparing.flips import TURNS, Flip, flips, is_yes_no
 from steps.core.comparing.leaderboard import Board, Line, headlines
 from steps.core.comparing.preferences import Duel, Pairwise, fight, preferred
-from steps.core.comparing.ranking import MEAN, passes, scorer_of
+from steps.core.comparing.ranking import passes, scorer_of
 from steps.core.comparing.rulings import Ruling, ruling
+from steps.core.config import MEAN
 from steps.core.dataset import Dataset
 from steps.core.human_agreement import HumanAgreement, human_agreement
 from steps.core.judges.judging import Judging
@@ -145,16 +145,14 @@ def compared(
         ],
         flips=flips(models, yes_no, baseline),
         max_loss=max_loss,
-        slices=list(
-            chain.from_iterable(
-                slices(m.candidate, m.chosen(chosen), m.tags, floor) for m in models
-            )
-        ),
-        repeats=list(
-            chain.from_iterable(
-                repeated_by(m.candidate, m.chosen(chosen).items(), m.repeats, floor) for m in models
-            )
-        ),
+        slices=[
+            one for m in models for one in slices(m.candidate, m.chosen(chosen), m.tags, floor)
+        ],
+        repeats=[
+            one
+            for m in models
+            for one in repeated_by(m.candidate, m.chosen(chosen).items(), m.repeats, floor)
+        ],
         human_agreement=human_agreement([model.totals for model in models]),
     )
 

@@ -5,13 +5,13 @@ from dataclasses import dataclass, replace
 
 from llm_models.errors import shorten
 from steps.core.comparing.comparison import Comparison
+from steps.core.comparing.leaderboard import UNKNOWN
 from steps.core.scores import coverage
 from steps.core.scores.repeated import RepeatedBy
 from steps.core.scores.slices import Slice
 from steps.core.statistics.intervals import Interval
 from steps.core.tabular import markdown_table, plain_table, safe
 
-UNKNOWN = "–"
 MAX_ROWS = 60  # of a table outside of the page
 MAX_TAG = 60  # characters of a tag and its value there
 

@@ -5,7 +5,7 @@ from html import escape
 from itertools import accumulate
 
 from steps.core.comparing.comparison import Comparison
-from steps.core.comparing.comparison_tables import brief_tables
+from steps.core.comparing.comparison_tables import MAX_ROWS, brief_tables
 from steps.core.comparing.differences import Difference
 from steps.core.comparing.flips import Flip, cut
 from steps.core.comparing.leaderboard import UNKNOWN, Board
@@ -13,7 +13,6 @@ from steps.core.harmless import harmless
 from steps.core.tabular import markdown_table, plain_table, safe
 
 MAX_FLIPS = 20  # told in Markdown; the page has all
-MAX_ROWS = 60  # of a table in Markdown
 MAX_QUOTE = 400  # characters of a prompt or an answer
 MAX_QUOTED = 40_000  # of all flips, escaped; a comment on GitHub may have 65,536
 HEADERS = ("scorer", "model", "difference", "win / tie / loss", "p", "rows", "verdict")

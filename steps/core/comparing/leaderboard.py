@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from jinja2 import Environment, PackageLoader
 
 from llm_models.schema import ANSWERED
+from steps.core.config import MEAN
 from steps.core.evaluation import Result
 from steps.core.harmless import harmless
 from steps.core.registry import Evidence
@@ -16,7 +17,6 @@ from steps.core.scores.scorers import SCORERS
 from steps.core.tabular import markdown_table, plain_table, safe
 
 UNKNOWN = "–"
-_MEAN = "/mean"
 COST_PER_1000 = "cost_per_1000_answers"  # USD; not logged, but derived where a board is made
 HEADLINES = (  # (metric, heading, format), in the order of the columns; absent ones are left out
     ("human/mean", "people", "{:.2f}"),
@@ -46,9 +46,9 @@ LEAST_ALPHA = 0.667  # Krippendorff, Content Analysis (2004), p. 241: below, dra
 def headlines(metrics: Iterable[str]) -> list[tuple[str, str, str]]:
     """HEADLINES, and among them the judges that they do not know, and how far panels agree."""
     names = sorted(set(metrics))
-    known = {metric.removesuffix(_MEAN) for metric, *_ in HEADLINES} | SCORERS.keys()
-    means = [name.removesuffix(_MEAN) for name in names if name.endswith(_MEAN)]
-    others = [(f"{n}{_MEAN}", n, "{:.2f}") for n in means if n not in known and "/" not in n]
+    known = {metric.removesuffix(MEAN) for metric, *_ in HEADLINES} | SCORERS.keys()
+    means = [name.removesuffix(MEAN) for name in names if name.endswith(MEAN)]
+    others = [(f"{n}{MEAN}", n, "{:.2f}") for n in means if n not in known and "/" not in n]
     agreed = [name for name in names if name.endswith(ALPHA)]
     alphas = [(name, f"{name.removesuffix(ALPHA)}: judges' alpha", "{:.2f}") for name in agreed]
     return [*HEADLINES[:AFTER], *others, *alphas, *HEADLINES[AFTER:]]
@@ -74,12 +74,12 @@ class Line:
     @property
     def unscored(self) -> list[str]:
         """The means that would be metrics, had more been scored."""
-        return [f"{scorer}{_MEAN}" for scorer in self.lacking]
+        return [f"{scorer}{MEAN}" for scorer in self.lacking]
 
     def has(self, metric: str) -> bool:
         """Whether there is something to tell of it."""
         known = self.metrics.get(metric) is not None
-        return known or metric.removesuffix("/mean") in self.lacking
+        return known or metric.removesuffix(MEAN) in self.lacking
 
     def notes(self) -> list[str]:
         """What is wrong with this model's run, and what would mend it."""
@@ -101,7 +101,7 @@ class Line:
 
     def _cell(self, metric: str, shape: str) -> str:
         """The value, with its 95 % interval, and how much was scored where that is not all."""
-        scorer, value = metric.removesuffix("/mean"), self.metrics.get(metric)
+        scorer, value = metric.removesuffix(MEAN), self.metrics.get(metric)
         if scorer in self.lacking:
             return coverage.told(self.lacking[scorer], self.min_coverage)
         if value is None:
@@ -140,7 +140,7 @@ class Board:
 
     def notes(self) -> list[str]:
         told = [note for line in self.lines for note in line.notes()]
-        scored = any(metric.endswith("/mean") for metric, *_ in self.columns())
+        scored = any(metric.endswith(MEAN) for metric, *_ in self.columns())
         once = any(line.metrics.get("repeats") == 1 for line in self.lines)
         thin = any(line.lacking for line in self.lines)
         missing = [*self._unranked(), *self._unshown()]

@@ -7,9 +7,9 @@ from dataclasses import replace
 
 from llm_models.errors import InputError
 from steps.core.comparing.flips import is_yes_no
+from steps.core.config import MEAN
 from steps.core.predictions import Prediction, Predictions
 
-MEAN = "/mean"
 _PASS = re.compile(r"(.+)/(pass_at|pass_hat)_(\d+)")
 
 

@@ -26,6 +26,7 @@ from steps.core.judges.prompts import Criterion, Fields
 from steps.core.judges.scale import YES_NO, Scale
 from steps.core.prices import Plain
 from steps.core.scores.scorer import Bounds, Failure, Score
+from steps.core.sums import sum_known
 
 NO_PRICES: Mapping[str, Plain] = MappingProxyType({})
 NO_PACES: Mapping[str, Pace] = MappingProxyType({})
@@ -189,7 +190,7 @@ class Judging:
     def spent(self) -> dict[str, float | None]:
         """Calls, tokens and USD that this object's judging took, failed calls included."""
         used = [asdict(judge.spent) for judge in self.judges]
-        told = {f"judge_{key}": _sum([one[key] for one in used]) for key in used[0]}
+        told = {f"judge_{key}": sum_known(one[key] for one in used) for key in used[0]}
         if len(used) > 1:
             for judge, one in zip(self.judges, used, strict=True):
                 told |= {f"judge_{key}/{judge.name}": value for key, value in one.items()}
@@ -221,7 +222,3 @@ def names_of(judges: Sequence[Judge]) -> list[str]:
         seen[name] += 1
         names.append(name if seen[name] == 1 else f"{name}-{seen[name]}")
     return names
-
-
-def _sum(parts: list[Any]) -> Any:
-    return None if None in parts else sum(parts)

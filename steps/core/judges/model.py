@@ -19,6 +19,7 @@ from steps.core.judges.verdict import Verdict, read_verdict
 from steps.core.prices import Plain, load_table, price_of
 from steps.core.providers import provider_class
 from steps.core.scores.scorer import Failure
+from steps.core.sums import sum_known
 
 GONE_AFTER = 5  # failures in a row for one of these reasons: the judge is gone for other rows too
 TRANSPORT = ("unreachable", "timeout", "busy", "overloaded", "rate_limited", "server_error")
@@ -43,13 +44,13 @@ class Spent:
 
     def add(self, completion: Completion) -> None:
         self.calls += completion.attempts
-        self.cost_usd = _sum(self.cost_usd, completion.cost_usd)
+        self.cost_usd = sum_known((self.cost_usd, completion.cost_usd))
         kind = completion.error_kind
         if kind is None or KINDS[kind].billable:
             usage = completion.usage
             thought = usage.thinking_tokens or 0
-            self.input_tokens = _sum(self.input_tokens, usage.input_tokens)
-            self.output_tokens = _sum(_sum(self.output_tokens, usage.output_tokens), thought)
+            self.input_tokens = sum_known((self.input_tokens, usage.input_tokens))
+            self.output_tokens = sum_known((self.output_tokens, usage.output_tokens, thought))
 
 
 def judge_provider(
@@ -182,7 +183,3 @@ def _hash(provider: Provider) -> str:
     options, sampling = config.options, asdict(config.sampling)
     asked = [config.provider, config.model, provider.identity(), config.base_url, sampling, options]
     return sha256_of([*asked, REPAIR])
-
-
-def _sum(total: Any, part: Any) -> Any:
-    return None if total is None or part is None else total + part

@@ -12,6 +12,7 @@ from typing import Any
 from steps.core.judges.scale import Scale, Value, number
 from steps.core.scores.scorer import Failure, Score
 from steps.core.statistics.agreement import Metric, krippendorff_alpha
+from steps.core.sums import sum_known
 
 Votes = Mapping[str, Score | Failure | None]  # by the judge's name
 Panels = Mapping[str, tuple[Sequence[str], Scale]]  # scorer -> the names of its judges' scores
@@ -82,5 +83,4 @@ class Verdicts:
 
     def _add_use(self, details: Mapping[str, Any] | None) -> None:
         for key in USED if details is not None else ():
-            total, part = self.used.get(key, 0), (details or {}).get(key)
-            self.used[key] = None if total is None or part is None else total + part
+            self.used[key] = sum_known((self.used.get(key, 0), (details or {}).get(key)))

@@ -34,7 +34,9 @@ def own_evidence(
     """
     told, run_id = f"{version.name} version {version.version}", version.tags.get("run_id")
     if not run_id:
-        raise InputError(f"{told} was not made by `register`, so nothing proves what it can do")
+        raise InputError(
+            f"{told} was not made by `register`, so nothing proves what it can do. {AGAIN}"
+        )
     try:
         evidence = Evidence(client.get_run(run_id), min_coverage)
         packed = client.get_logged_model(evidence.tags["model_id"]).tags.get("fingerprint")

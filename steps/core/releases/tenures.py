@@ -24,7 +24,9 @@ def ledgers(
     if alias and alias not in ALIASES:
         raise InputError(f"alias: there is no '{alias}'; choose from {', '.join(ALIASES)}")
     if name and not client.search_registered_models(f"name = '{name}'"):
-        raise InputError(f"name: there is no registered model '{name}'")
+        raise InputError(
+            f"name: there is no registered model '{name}'; `info -P models=all` lists them"
+        )
     names = [name] if name else dict.fromkeys(c.registered_name for c in chosen)
     found = [ledger.read(client, n, a) for n in names for a in ([alias] if alias else ALIASES)]
     return [one for one in found if one.moves or one.holder is not None]

@@ -63,5 +63,5 @@ def find(client: MlflowClient, address: str) -> ServedVersion:
         raise InputError(f"model: there is no {address} ({error.error_code})") from None
     run_id = version.tags.get("run_id")
     if run_id is None:
-        raise InputError(f"model: {address} was not made by `mlflow run . -e register`")
+        raise InputError(f"model: {address} was not made by `register`; give a version that was")
     return ServedVersion(f"{name}/{version.version}", Evidence(client.get_run(run_id)))

@@ -2,45 +2,33 @@
 
 import math
 from collections.abc import Hashable, Sequence
-from dataclasses import dataclass
 from numbers import Real
 from typing import Literal
 
 import numpy as np
 
 from llm_models.errors import InputError
-from steps.core.statistics.intervals import Interval, mean_interval
 from steps.core.statistics.rows import Floats
 
 Metric = Literal["nominal", "ordinal", "interval"]
 Rating = Hashable  # a label or a number; None or NaN where a rater said nothing
 
 
-@dataclass(frozen=True, slots=True)
-class Agreement:
-    """Two raters on the rows both have rated."""
+def cohen_kappa(judge: Sequence[Rating], people: Sequence[Rating]) -> float | None:
+    """Cohen's kappa (1960, Educ Psychol Meas 20:37): agreement with chance removed.
 
-    n: int
-    share: Interval | None  # of rows rated alike; None without any row
-    kappa: float | None  # None where chance alone makes them agree, as with one label
-
-
-def cohen_kappa(judge: Sequence[Rating], people: Sequence[Rating]) -> Agreement:
-    """Raw agreement and Cohen's kappa (1960, Educ Psychol Meas 20:37), chance removed.
-
-    Rows that either side has not rated are left out. Raises InputError.
+    Rows that either side has not rated are left out. None without any row, and where chance alone
+    makes them agree, as with one label. Raises InputError.
     """
     if len(judge) != len(people):
         raise InputError(f"{len(judge)} ratings against {len(people)}: pair them by row first")
     pairs = [
         pair for pair in zip(judge, people, strict=True) if not any(_missing(one) for one in pair)
     ]
-    share = mean_interval([ours == theirs for ours, theirs in pairs])
-    return Agreement(len(pairs), share, _kappa(pairs, share.mean) if share else None)
-
-
-def _kappa(pairs: list[tuple[Rating, Rating]], observed: float) -> float | None:
+    if not pairs:
+        return None
     ours, theirs = zip(*pairs, strict=True)
+    observed = sum(a == b for a, b in pairs) / len(pairs)
     by_chance = sum(ours.count(label) * theirs.count(label) for label in set(ours))
     expected = by_chance / len(pairs) ** 2
     return (observed - expected) / (1 - expected) if expected < 1 else None

@@ -15,14 +15,9 @@ from steps.core.statistics.rows import Floats, is_yes_no
 
 @dataclass(frozen=True, slots=True)
 class Repeats:
-    """How far results move when nothing changes; None where no row was scored twice."""
+    """How far results move when nothing changes."""
 
-    n_rows: int  # rows scored at least twice
-    n_complete: int  # rows scored in every repeat: what run_means are made of
-    run_means: tuple[float, ...]  # one per repeat
-    run_sd: float | None  # of run_means
-    row_sd: float | None  # within a row, pooled over rows
-    consistency: float | None  # chance that two repeats of one row have the same score
+    run_sd: float | None  # of the runs' means over rows scored in all; None where there is but one
     changing_rows: tuple[int, ...]  # places of the rows whose repeats differ
 
 
@@ -76,31 +71,16 @@ def repeat_spread(scores: npt.ArrayLike) -> Repeats:
     asked = (~np.isnan(table)).sum(axis=1)
     complete = table[asked == table.shape[1]]
     runs = complete.mean(axis=0) if len(complete) else np.empty(0)
-    places = np.flatnonzero(asked >= 2)
-    rows = [row[~np.isnan(row)] for row in table[places]]
     return Repeats(
-        n_rows=len(rows),
-        n_complete=len(complete),
-        run_means=tuple(float(mean) for mean in runs),
         run_sd=float(runs.std(ddof=1)) if runs.size > 1 else None,
-        row_sd=_pooled_sd(rows),
-        consistency=float(np.mean([_same_score(row) for row in rows])) if rows else None,
         changing_rows=tuple(
-            int(place) for place, row in zip(places, rows, strict=True) if np.ptp(row) > 0
+            place for place in np.flatnonzero(asked >= 2).tolist() if _differ(table[place])
         ),
     )
 
 
-def _pooled_sd(rows: list[Floats]) -> float | None:
-    freedom = sum(row.size - 1 for row in rows)
-    squares = sum(float(((row - row.mean()) ** 2).sum()) for row in rows)
-    return float(np.sqrt(squares / freedom)) if freedom else None
-
-
-def _same_score(row: Floats) -> float:
-    """Chance that two different repeats agree: Simpson's index (1949) of the row's scores."""
-    counts = np.unique(row, return_counts=True)[1]
-    return float((counts * (counts - 1)).sum() / (row.size * (row.size - 1)))
+def _differ(row: Floats) -> bool:
+    return bool(np.nanmax(row) > np.nanmin(row))
 
 
 def _table(scores: npt.ArrayLike) -> Floats:

@@ -65,23 +65,17 @@ def test_kappa_is_that_of_the_textbook_example():
     # 20 yes/yes, 5 yes/no, 10 no/yes, 15 no/no: agreement 0.7, by chance 0.5, kappa 0.4
     judge = ["yes"] * 25 + ["no"] * 25
     people = ["yes"] * 20 + ["no"] * 5 + ["yes"] * 10 + ["no"] * 15
-    result = cohen_kappa(judge, people)
-    assert (result.n, result.share.mean) == (50, 0.7)
-    assert result.kappa == pytest.approx(0.4)
-    assert (round(result.share.low, 3), round(result.share.high, 3)) == (0.562, 0.809)
+    assert cohen_kappa(judge, people) == pytest.approx(0.4)
 
 
 def test_only_rows_rated_by_both_count():
-    result = cohen_kappa([1, 0, None, 1, 0], [1, 0, 1, float("nan"), 1])
-    assert (result.n, result.share.mean) == (3, pytest.approx(2 / 3))
+    some = cohen_kappa([1, 0, None, 1, 0], [1, 0, 1, float("nan"), 1])
+    assert some == pytest.approx(cohen_kappa([1, 0, 0], [1, 0, 1]))
 
 
-@pytest.mark.parametrize(
-    ("judge", "people", "n"), [([], [], 0), ([None], [1], 0), ([1, 1], [1, 1], 2)]
-)
-def test_kappa_is_unknown_without_rows_or_with_one_label(judge, people, n):
-    result = cohen_kappa(judge, people)
-    assert (result.n, result.kappa) == (n, None)
+@pytest.mark.parametrize(("judge", "people"), [([], []), ([None], [1]), ([1, 1], [1, 1])])
+def test_kappa_is_unknown_without_rows_or_with_one_label(judge, people):
+    assert cohen_kappa(judge, people) is None
 
 
 def test_ratings_must_be_paired():

@@ -61,31 +61,19 @@ def test_bad_input_is_named(measure, scores, k, message):
 
 def test_runs_are_compared_on_rows_scored_in_all_of_them():
     spread = repeat_spread([[1, 0], [1, 1], [0, NAN]])
-    assert spread.run_means == (1.0, 0.5)
     assert spread.run_sd == pytest.approx(np.std([1, 0.5], ddof=1))
-    assert (spread.n_rows, spread.n_complete) == (2, 2)
 
 
-def test_consistency_is_the_chance_that_two_repeats_of_a_row_agree():
-    pairs = [[a == b for a, b in combinations([s for s in row if s == s], 2)] for row in ANSWERS]
-    spread = repeat_spread(ANSWERS)
-    assert spread.consistency == pytest.approx(np.mean([np.mean(row) for row in pairs]))
-    assert spread.changing_rows == (0, 3)
-
-
-def test_the_spread_within_rows_is_pooled_over_them():
-    spread = repeat_spread([[0.2, 0.4, NAN], [0.9, 0.9, 0.6]])
-    assert spread.row_sd == pytest.approx(np.sqrt((0.02 + 0.06) / 3))
+def test_rows_change_whose_scores_differ_from_one_repeat_to_another():
+    assert repeat_spread(ANSWERS).changing_rows == (0, 3)
 
 
 def test_a_model_that_always_answers_alike_has_no_spread():
     spread = repeat_spread([[1, 1], [0, 0], [0.3, 0.3]])
-    assert (spread.run_sd, spread.row_sd, spread.consistency) == (0, 0, 1)
-    assert spread.changing_rows == ()
+    assert (spread.run_sd, spread.changing_rows) == (0, ())
 
 
 @pytest.mark.parametrize("scores", [[[1], [0]], np.empty((0, 3)), [[NAN, 1], [NAN, NAN]]])
 def test_rows_scored_once_say_nothing_about_spread(scores):
     spread = repeat_spread(scores)
-    assert (spread.row_sd, spread.consistency, spread.run_sd) == (None, None, None)
-    assert spread.n_rows == 0
+    assert (spread.run_sd, spread.changing_rows) == (None, ())
