@@ -12,12 +12,12 @@ from typing import Any
 
 import openai
 import pytest
+from mlflow import MlflowClient
 
 from tests.end_to_end.lab import ROOT, Lab, free_port, until, wait_until_up
 from tests.end_to_end.served import (
     ASKED,
     CHAT,
-    LOGGED_IN,
     NAME,
     TOKEN,
     TOLD,
@@ -136,7 +136,7 @@ def test_answers_under_way_are_finished_at_the_end(
 ) -> None:
     """Of a model of a run, which has the candidate's name."""
     port, log = free_port(), serve_lab.folder / "ended.log"
-    run = serve_lab.run(sys.executable, "-c", LOGGED_IN).stdout.strip()
+    run = MlflowClient(serve_lab.store).get_model_version(NAME, "1").run_id
     command = [sys.executable, "-m", "steps.serve", "--port", str(port)]
     command += ["--model", f"runs:/{run}/llama"]
     with log.open("w") as out:
