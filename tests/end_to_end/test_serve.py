@@ -143,18 +143,21 @@ def test_answers_under_way_are_finished_at_the_end(
         process = subprocess.Popen(
             command, cwd=ROOT, env=serve_lab.environment(), stdout=out, stderr=out
         )
-    served = Served(f"http://127.0.0.1:{port}", served.ollama)
-    wait_until_up(f"{served.address}/health", process, log)
-    rest = threading.Event()
-    served.ollama.fault(Reply(chunks=[delta("one"), rest, ending(" last")]))
-    chunks = served.client().chat.completions.create(model="llama", messages=ASKED, stream=True)
-    texts = (chunk.choices[0].delta.content for chunk in chunks)
-    assert next(text for text in texts if text) == "one"
-    process.send_signal(ending_by)
-    assert until(lambda: not listens(port))
-    rest.set()
-    assert [text for text in texts if text] == [" last"]
-    assert process.wait(30) in (0, -signal.SIGTERM)
+    try:
+        served = Served(f"http://127.0.0.1:{port}", served.ollama)
+        wait_until_up(f"{served.address}/health", process, log)
+        rest = threading.Event()
+        served.ollama.fault(Reply(chunks=[delta("one"), rest, ending(" last")]))
+        chunks = served.client().chat.completions.create(model="llama", messages=ASKED, stream=True)
+        texts = (chunk.choices[0].delta.content for chunk in chunks)
+        assert next(text for text in texts if text) == "one"
+        process.send_signal(ending_by)
+        assert until(lambda: not listens(port))
+        rest.set()
+        assert [text for text in texts if text] == [" last"]
+        assert process.wait(30) in (0, -signal.SIGTERM)
+    finally:
+        process.kill()
     assert "Traceback" not in log.read_text()
 
 

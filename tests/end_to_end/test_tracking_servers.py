@@ -1,11 +1,7 @@
 """The main job against tracking servers of a team: PostgreSQL below, user and password before."""
 
-import os
 import secrets
-import signal
 import sqlite3
-import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -14,7 +10,7 @@ import pytest
 from werkzeug.security import generate_password_hash
 
 from tests.end_to_end.conftest import lab_in, ollama_that_knows
-from tests.end_to_end.lab import Lab, free_port, wait_until_up
+from tests.end_to_end.lab import Lab, free_port
 from tests.servers.gemini import GeminiServer
 from tests.servers.ollama import OllamaServer
 from tests.servers.postgresql import postgresql, programs
@@ -33,7 +29,7 @@ def ollama() -> Iterator[OllamaServer]:
 @contextmanager
 def tracking_server(folder: Path, store: str, *options: str) -> Iterator[str]:
     """`mlflow server` in a folder of its own; gives its address."""
-    port, log = free_port(), folder / "server.log"
+    port = free_port()
     (folder / "auth.ini").write_text(
         f"[mlflow]\ndefault_permission = READ\ndatabase_uri = sqlite:///{folder}/auth.db\n"
         f"admin_username = lab\nadmin_password = {PASSWORD}\n"
@@ -43,25 +39,12 @@ def tracking_server(folder: Path, store: str, *options: str) -> Iterator[str]:
         "MLFLOW_AUTH_CONFIG_PATH": str(folder / "auth.ini"),
         "MLFLOW_FLASK_SERVER_SECRET_KEY": PASSWORD,
         "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
-        "MLFLOW_DISABLE_TELEMETRY": "true",
     }
-    command = [sys.executable, "-m", "mlflow", "server", "--backend-store-uri", store]
-    command += ["--artifacts-destination", str(folder / "artifacts"), "--workers", "1"]
-    with log.open("w") as output:
-        process = subprocess.Popen(
-            [*command, "--port", str(port), *options],
-            cwd=folder,
-            env=os.environ | variables,
-            stdout=output,
-            stderr=output,
-            start_new_session=True,
-        )
-    try:
-        wait_until_up(f"http://127.0.0.1:{port}/health", process, log)
-        yield f"http://127.0.0.1:{port}"
-    finally:
-        os.killpg(process.pid, signal.SIGTERM)
-        process.wait(30)
+    command = ["mlflow", "server", "--backend-store-uri", store, "--workers", "1"]
+    command += ["--artifacts-destination", str(folder / "artifacts"), "--port", str(port)]
+    address = f"http://127.0.0.1:{port}"
+    with Lab(folder, variables).running([*command, *options], f"{address}/health", folder):
+        yield address
 
 
 def passes_the_whole_job(lab: Lab, models: str, limit: str) -> None:
@@ -82,7 +65,9 @@ def hash_quickly(users: Path) -> None:
         assert opened.execute("UPDATE users SET password_hash = ?", [quick]).rowcount == 1
 
 
-def test_basic_auth(tmp_path: Path, ollama: OllamaServer, gemini: GeminiServer) -> None:
+def test_a_password_is_asked_for_and_whoever_has_it_passes_the_whole_job(
+    tmp_path: Path, ollama: OllamaServer, gemini: GeminiServer
+) -> None:
     store = f"sqlite:///{tmp_path}/mlflow.db"
     with tracking_server(tmp_path, store, "--app-name", "basic-auth") as address:
         stranger = lab_in(tmp_path, ollama, gemini, MLFLOW_TRACKING_URI=address)
@@ -95,7 +80,9 @@ def test_basic_auth(tmp_path: Path, ollama: OllamaServer, gemini: GeminiServer) 
 
 
 @NEEDS_POSTGRESQL
-def test_postgresql(tmp_path: Path, ollama: OllamaServer, gemini: GeminiServer) -> None:
+def test_the_whole_job_passes_on_postgresql(
+    tmp_path: Path, ollama: OllamaServer, gemini: GeminiServer
+) -> None:
     with postgresql(free_port()) as store, tracking_server(tmp_path, store) as address:
         lab = lab_in(tmp_path, ollama, gemini, MLFLOW_TRACKING_URI=address)
         passes_the_whole_job(lab, "gemini,llama-good,llama-poor,baseline", "6")
