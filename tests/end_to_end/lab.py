@@ -58,7 +58,9 @@ class Lab:
         """A step without `mlflow run` around it: its own exit code, and seconds less."""
         config = () if "--config" in options else ("--config", str(self.folder / "config.yaml"))
         command = [sys.executable, "-m", f"steps.{name}", *config, *options]
-        return self.run(*command, cwd=ROOT, **settings)
+        # Not in the project's folder: a new store keeps its artifacts where it was made.
+        own = self.environment() | {"PYTHONPATH": str(ROOT)}
+        return self.run(*command, **{"env": own} | settings)
 
     @contextmanager
     def serving(self, model: str, *options: str, **more: str) -> Iterator[str]:

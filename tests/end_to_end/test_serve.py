@@ -181,7 +181,7 @@ def test_a_store_that_cannot_be_reached_is_told_without_its_password(serve_lab: 
         "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0",
     }
     given = ("--model", f"models:/{NAME}/1", "--port", str(free_port()))
-    done = serve_lab.step("serve", *given, env=env)
+    done = serve_lab.step("serve", *given, env=env, cwd=ROOT)
     assert done.returncode == 1
     assert "cannot be served: API request to http://127.0.0.1:9" in done.stderr
     assert "a-password" not in done.stderr
