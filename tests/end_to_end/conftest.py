@@ -1,9 +1,11 @@
 """The whole main job, run once by `mlflow run`, with both providers on loopback."""
 
 import json
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -32,6 +34,7 @@ gates:
     - {metric: error_rate, max: 0.05}
   production: [{metric: contains_facts/mean, min: 0.9}]
 """
+FENCE = Path(__file__).parent / "fence"
 SECRET = f"{KEY}-not-to-be-found-anywhere"
 
 
@@ -74,7 +77,7 @@ def ollama_that_knows() -> OllamaServer:
 
 @pytest.fixture(scope="session")
 def ollama() -> Iterator[OllamaServer]:
-    """The main job's, whose calls are counted; a module that asks it too overrides this."""
+    """The main job's; a module that scripts its faults or counts its calls overrides this."""
     with ollama_that_knows() as server:
         yield server
 
@@ -105,10 +108,25 @@ def lab(
 
 
 @pytest.fixture(scope="session")
-def main_job(lab: Lab) -> str:
-    """What `mlflow run . -e main` printed; it succeeded."""
-    done = lab.mlflow_run("main", limit="40")
+def asked() -> Counter[str]:
+    """How often the main job asked each model of Ollama."""
+    return Counter()
+
+
+@pytest.fixture(scope="session")
+def fence(lab: Lab, ollama: OllamaServer, gemini: GeminiServer) -> dict[str, str]:
+    """Variables with which a process reaches both providers alone, and notes what it tries."""
+    allowed = ",".join(urlsplit(server.url).netloc for server in (ollama, gemini))
+    log = str(lab.folder / "reached.txt")
+    return {"PYTHONPATH": str(FENCE), "FENCE_ALLOWED": allowed, "FENCE_LOG": log}
+
+
+@pytest.fixture(scope="session")
+def main_job(lab: Lab, ollama: OllamaServer, asked: Counter[str], fence: dict[str, str]) -> str:
+    """What `mlflow run . -e main` printed; it succeeded, within the fence."""
+    done = Lab(lab.folder, lab.variables | fence).mlflow_run("main", limit="40")
     assert done.returncode == 0, done.stdout + done.stderr
+    asked.update(seen.body["model"] for seen in ollama.requests if seen.path == "/api/chat")
     return done.stdout
 
 

@@ -9,7 +9,7 @@ import sys
 import time
 import urllib.request
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -58,7 +58,9 @@ class Lab:
         """A step without `mlflow run` around it: its own exit code, and seconds less."""
         config = () if "--config" in options else ("--config", str(self.folder / "config.yaml"))
         command = [sys.executable, "-m", f"steps.{name}", *config, *options]
-        return self.run(*command, cwd=ROOT, **settings)
+        # Not in the project's folder: a new store keeps its artifacts where it was made.
+        own = self.environment() | {"PYTHONPATH": str(ROOT)}
+        return self.run(*command, **{"env": own} | settings)
 
     @contextmanager
     def serving(self, model: str, *options: str, **more: str) -> Iterator[str]:
@@ -85,7 +87,7 @@ class Lab:
     def running(self, command: list[str], health: str, cwd: Path, **more: str) -> Iterator[None]:
         """A server as a process of its own, from when `health` answers until the block ends."""
         log = self.folder / f"{command[1].strip('-')}.log"
-        with log.open("w") as out:
+        with log.open("a") as out:
             process = subprocess.Popen(
                 command,
                 cwd=cwd,
@@ -98,8 +100,16 @@ class Lab:
                 wait_until_up(health, process, log)
                 yield
             finally:
-                os.killpg(process.pid, signal.SIGTERM)
-                process.wait(30)
+                end(process)
+
+
+def end(process: "subprocess.Popen[Any]") -> None:
+    """End a server and what it has started; what does not heed SIGTERM is killed."""
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        with suppress(ProcessLookupError, subprocess.TimeoutExpired):
+            os.killpg(process.pid, number)
+            process.wait(30)
+            return
 
 
 def free_port() -> int:

@@ -1,15 +1,18 @@
 """A running `serve` for tests, with Ollama behind it: one for all of them."""
 
 import re
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import mlflow
 import pytest
+from mlflow import MlflowClient
+from mlflow.artifacts import download_artifacts
 
 from tests.end_to_end.lab import Lab
-from tests.end_to_end.served import CONFIG, PACKED, REGISTER, TOLD, Served, serving
+from tests.end_to_end.served import CONFIG, NAME, TOLD, Served, serving
 from tests.servers.ollama import OllamaServer
+from tests.steps.conftest import pointing_at
 
 
 @pytest.fixture(scope="session")
@@ -34,11 +37,11 @@ def serve_lab(tmp_path_factory: pytest.TempPathFactory, serve_ollama: OllamaServ
     logged = lab.step("log_models")
     assert logged.returncode == 0, logged.stderr
     uri = re.findall(r"models:/m-\w+", logged.stdout)[0]
-    where = lab.run(sys.executable, "-c", PACKED, uri)
-    packed = Path(where.stdout.strip()) / "code" / "llm_models" / "errors.py"
-    packed.write_text(packed.read_text().replace(TOLD, f"PACKED {TOLD}"))
-    registered = lab.run(sys.executable, "-c", REGISTER, uri)
-    assert registered.returncode == 0, registered.stderr
+    with pointing_at(lab.store):
+        packed = Path(download_artifacts(uri)) / "code" / "llm_models" / "errors.py"
+        packed.write_text(packed.read_text().replace(TOLD, f"PACKED {TOLD}"))
+        version = mlflow.register_model(uri, NAME).version
+        MlflowClient().set_registered_model_alias(NAME, "staging", str(version))
     return lab
 
 

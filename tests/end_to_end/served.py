@@ -20,20 +20,6 @@ defaults: {{timeout_s: 30, concurrency: 2}}
 candidates:
   - {{name: llama, provider: ollama, model: "{MODEL}", registered_name: {NAME}}}
 """
-REGISTER = f"""
-import sys, mlflow
-made = mlflow.register_model(sys.argv[1], "{NAME}")
-mlflow.MlflowClient().set_registered_model_alias("{NAME}", "staging", made.version)
-"""
-PACKED = """
-import sys, mlflow
-from mlflow.artifacts import download_artifacts
-print(download_artifacts(sys.argv[1]))
-"""
-LOGGED_IN = f"""
-import mlflow
-print(mlflow.MlflowClient().get_model_version("{NAME}", "1").run_id)
-"""
 TOKEN = "a-token-that-is-long-enough"
 PRIVATE = "words that are private"
 ASKED: Any = [{"role": "user", "content": "say yes"}]

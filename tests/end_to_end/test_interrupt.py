@@ -72,8 +72,8 @@ class Place:
         command = [sys.executable, "-m", "steps.evaluate", "--config", config, *COMMAND]
         process = subprocess.Popen(
             [sys.executable, "-c", HEED_CTRL_C, *command],
-            cwd=ROOT,
-            env=self.lab.environment(),
+            cwd=self.lab.folder,
+            env=self.lab.environment() | {"PYTHONPATH": str(ROOT)},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,

@@ -12,12 +12,12 @@ from typing import Any
 
 import openai
 import pytest
+from mlflow import MlflowClient
 
 from tests.end_to_end.lab import ROOT, Lab, free_port, until, wait_until_up
 from tests.end_to_end.served import (
     ASKED,
     CHAT,
-    LOGGED_IN,
     NAME,
     TOKEN,
     TOLD,
@@ -136,25 +136,28 @@ def test_answers_under_way_are_finished_at_the_end(
 ) -> None:
     """Of a model of a run, which has the candidate's name."""
     port, log = free_port(), serve_lab.folder / "ended.log"
-    run = serve_lab.run(sys.executable, "-c", LOGGED_IN).stdout.strip()
+    run = MlflowClient(serve_lab.store).get_model_version(NAME, "1").run_id
     command = [sys.executable, "-m", "steps.serve", "--port", str(port)]
     command += ["--model", f"runs:/{run}/llama"]
     with log.open("w") as out:
         process = subprocess.Popen(
             command, cwd=ROOT, env=serve_lab.environment(), stdout=out, stderr=out
         )
-    served = Served(f"http://127.0.0.1:{port}", served.ollama)
-    wait_until_up(f"{served.address}/health", process, log)
-    rest = threading.Event()
-    served.ollama.fault(Reply(chunks=[delta("one"), rest, ending(" last")]))
-    chunks = served.client().chat.completions.create(model="llama", messages=ASKED, stream=True)
-    texts = (chunk.choices[0].delta.content for chunk in chunks)
-    assert next(text for text in texts if text) == "one"
-    process.send_signal(ending_by)
-    assert until(lambda: not listens(port))
-    rest.set()
-    assert [text for text in texts if text] == [" last"]
-    assert process.wait(30) in (0, -signal.SIGTERM)
+    try:
+        served = Served(f"http://127.0.0.1:{port}", served.ollama)
+        wait_until_up(f"{served.address}/health", process, log)
+        rest = threading.Event()
+        served.ollama.fault(Reply(chunks=[delta("one"), rest, ending(" last")]))
+        chunks = served.client().chat.completions.create(model="llama", messages=ASKED, stream=True)
+        texts = (chunk.choices[0].delta.content for chunk in chunks)
+        assert next(text for text in texts if text) == "one"
+        process.send_signal(ending_by)
+        assert until(lambda: not listens(port))
+        rest.set()
+        assert [text for text in texts if text] == [" last"]
+        assert process.wait(30) in (0, -signal.SIGTERM)
+    finally:
+        process.kill()
     assert "Traceback" not in log.read_text()
 
 
@@ -178,7 +181,7 @@ def test_a_store_that_cannot_be_reached_is_told_without_its_password(serve_lab: 
         "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0",
     }
     given = ("--model", f"models:/{NAME}/1", "--port", str(free_port()))
-    done = serve_lab.step("serve", *given, env=env)
+    done = serve_lab.step("serve", *given, env=env, cwd=ROOT)
     assert done.returncode == 1
     assert "cannot be served: API request to http://127.0.0.1:9" in done.stderr
     assert "a-password" not in done.stderr

@@ -8,14 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from mlflow.pyfunc import load_model, save_model
-from pandas import DataFrame
 
-from llm_models import gemini
 from llm_models.errors import CallError
-from llm_models.model import signature
 from llm_models.schema import Request
-from tests.servers.gemini import KEY, MODEL, GeminiServer, Reply, candidate, error, reply
+from tests.servers.gemini import KEY, GeminiServer, Reply, candidate, error, reply
 
 pytest_plugins = ["tests.llm_models.gemini_fixtures"]
 
@@ -176,20 +172,3 @@ def test_the_loopback_server_runs_as_a_process(gemini_model: Any) -> None:
         completion = gemini_model(base_url=url).complete(HELLO)
         process.terminate()
     assert completion.text == "You said: hello"
-
-
-def test_mlflow_builds_the_model_from_this_file(
-    gemini_server: GeminiServer, tmp_path: Path
-) -> None:
-    config = {"candidate": "g", "provider": "gemini", "model": MODEL, "base_url": gemini_server.url}
-    save_model(
-        tmp_path / "model",
-        python_model=gemini.__file__,
-        signature=signature(),
-        pip_requirements=[],
-        model_config=config,
-    )
-
-    answers = load_model(str(tmp_path / "model")).predict(DataFrame({"prompt": ["hello"]}))
-
-    assert list(answers["text"]) == ["You said: hello"]

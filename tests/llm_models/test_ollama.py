@@ -1,15 +1,10 @@
 """Requests and answers of the Ollama adapter, over real sockets."""
 
-from pathlib import Path
 from typing import Any
 
 import pytest
-from mlflow.pyfunc import load_model, save_model
-from pandas import DataFrame
 
-from llm_models import ollama
 from llm_models.errors import InputError
-from llm_models.model import signature
 from llm_models.ollama import Ollama
 from llm_models.schema import Completion, ModelConfig, Request, Sampling
 from tests.servers.ollama import MODEL, OllamaServer, Reply, delta, ending
@@ -189,27 +184,6 @@ def test_a_window_too_small_is_hinted_at(
     assert outcome.answered
     assert (outcome.hint or "").endswith(hint or "")
     assert bool(outcome.hint) is bool(hint)
-
-
-def test_mlflow_builds_the_model_from_this_file(
-    ollama_server: OllamaServer, tmp_path: Path
-) -> None:
-    save_model(
-        tmp_path / "model",
-        python_model=ollama.__file__,
-        signature=signature(),
-        pip_requirements=[],
-        model_config={
-            "candidate": "llama",
-            "provider": "ollama",
-            "model": MODEL,
-            "base_url": ollama_server.url,
-        },
-    )
-
-    answers = load_model(str(tmp_path / "model")).predict(DataFrame({"prompt": ["hello"]}))
-
-    assert list(answers["text"]) == ["You said: hello"]
 
 
 @pytest.mark.parametrize(

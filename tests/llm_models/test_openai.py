@@ -1,16 +1,11 @@
 """Requests and answers of the OpenAI adapter, over real sockets."""
 
-from pathlib import Path
 from typing import Any
 
 import pytest
-from mlflow.pyfunc import load_model, save_model
-from pandas import DataFrame
 
-from llm_models import openai
 from llm_models.cost import cost_usd
 from llm_models.errors import InputError
-from llm_models.model import signature
 from llm_models.openai import OpenAI
 from llm_models.schema import Completion, ModelConfig, Request, Sampling, Usage
 from tests.servers.openai import (
@@ -391,23 +386,6 @@ def test_a_sampling_option_that_is_refused_is_never_left_out_unasked(
     assert (outcome.status, outcome.error_kind, outcome.attempts) == ("error", "invalid_request", 1)
     assert outcome.hint == f"set {option} to null, or to what that model takes"
     assert openai_server.calls[CHAT] == 1
-
-
-def test_mlflow_builds_the_model_from_this_file(
-    openai_server: OpenAIServer, tmp_path: Path
-) -> None:
-    fields = {"candidate": "gpt", "provider": "openai", "model": MODEL}
-    save_model(
-        tmp_path / "model",
-        python_model=openai.__file__,
-        signature=signature(),
-        pip_requirements=[],
-        model_config=fields | {"base_url": openai_server.url},
-    )
-
-    answers = load_model(str(tmp_path / "model")).predict(DataFrame({"prompt": ["hello"]}))
-
-    assert list(answers["text"]) == ["You said: hello"]
 
 
 def test_nothing_is_free_unless_the_user_says_so() -> None:

@@ -22,7 +22,7 @@ def programs() -> Path | None:
 @contextmanager
 def postgresql(port: int) -> Iterator[str]:
     """Start a server with an empty database; gives its address for SQLAlchemy."""
-    folder = Path(tempfile.mkdtemp(prefix="lab-pg-"))  # pytest's own folders let no other user in
+    folder = Path(tempfile.mkdtemp(prefix="lab-pg-", dir="/tmp"))  # others let no other user in
     try:
         if os.getuid() == 0:
             shutil.chown(folder, USER, USER)

@@ -171,9 +171,11 @@ def test_what_cannot_be_recorded_is_saved_and_told(
     lab: ChatLab, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
-    away = replace(lab, folder=tmp_path)
-    away.store = "http://127.0.0.1:9"
-    done = away.piped(lines=f"one\n/save {tmp_path / 'mine.md'}\n/save {tmp_path / 'mine.md'}\n")
+    save = f"/save {tmp_path / 'mine.md'}\n"
+    with OllamaServer() as server:
+        away = replace(lab, folder=tmp_path, server=server)
+        away.store = "http://127.0.0.1:9"
+        done = away.piped(lines=f"one\n{save}{save}")
     assert done.returncode == 1
     assert done.stdout == "You said: one\n"
     assert "not recorded (" in done.stderr

@@ -315,7 +315,7 @@ def test_a_file_of_scores_that_is_wrong_is_refused_before_any_call(
 
 
 def test_runs_that_people_judged_by_different_files_are_not_compared(
-    server: OllamaServer, config: Path, questions: Path, tmp_path: Path
+    experiment: str, server: OllamaServer, config: Path, questions: Path, tmp_path: Path
 ) -> None:
     judged = tmp_path / "judged.csv"
     judged.write_text("id,candidate,score\nfr,asked,yes\n", "utf-8")

@@ -23,7 +23,6 @@ def model(experiment: str, originals: Mapping[str, Run]) -> Iterator[str]:
 
 
 @pytest.mark.filterwarnings("ignore::FutureWarning")  # that evaluate's metrics are deprecated
-@pytest.mark.filterwarnings("ignore:.*:DeprecationWarning:mlflow")  # pandas, of MLflow's calls
 def test_classic_evaluate_scores_the_text_of_a_logged_model(
     model: str, experiment: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

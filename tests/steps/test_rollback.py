@@ -191,7 +191,7 @@ def test_history_warns_of_an_entry_that_was_changed(client: MlflowClient, three:
 def test_history_of_what_was_only_ever_moved_by_hand(
     client: MlflowClient, copy_run: CopyRun, desk: Desk
 ) -> None:
-    assert desk.done("history") == "No alias was ever moved.\n"
+    assert desk.run("history").stdout == "No alias was ever moved.\n"
     copy_run("good", recall=0.9)
     desk.done("register")
     client.set_registered_model_alias(desk.name, "production", "1")

@@ -16,8 +16,9 @@ from click.testing import Result
 from mlflow import MlflowClient
 
 from steps.core.secret_search import Secrets
+from steps.evaluate import main as evaluate
 from steps.scan import main as scan
-from tests.steps.conftest import CopyRun, config_in, invoke
+from tests.steps.conftest import baseline, config_in, invoke
 
 KEY = "a-secret-of-this-environment/1"
 GOOGLE = "AIza" + "x" * 35
@@ -139,9 +140,19 @@ def test_a_secret_is_found_where_it_lies_and_not_told(
     assert done.output.splitlines()[-1] == "verdict: fail"
 
 
-def test_an_evaluation_leaves_no_secret(copy_run: CopyRun, scanned: Callable[..., Result]) -> None:
-    copy_run("good")
+def test_an_evaluation_leaves_no_secret(
+    own_store: MlflowClient,
+    scanned: Callable[..., Result],
+    questions: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    place = own_store.create_experiment("e", (tmp_path / "artifacts").as_uri())
+    monkeypatch.setenv("MLFLOW_EXPERIMENT_ID", place)
+    evaluated = invoke(evaluate, config_in(tmp_path, baseline("good", tmp_path)), data=questions)
+    assert evaluated.exit_code == 0, evaluated.output
     done = scanned()
+    assert "2 of traces" in done.output
     assert done.exit_code == 0, done.output
     assert "Secrets found: 0." in done.output
 

@@ -3,6 +3,7 @@
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -59,11 +60,15 @@ def test_ollama_starts_at_what_it_runs_at_once(
 def test_nothing_begins_while_a_server_wants_to_be_left_alone(
     gemini: GeminiServer, journal: Journal
 ) -> None:
-    gate = gemini.answer = Gate()
-    gemini.fault(google(429, "RESOURCE_EXHAUSTED", "slower", SLOWER))
+    gate, others_are_asked = Gate(), threading.Event()
+    gemini.answer = gate
+    slower = google(429, "RESOURCE_EXHAUSTED", "slower", SLOWER)
+    gemini.fault(replace(slower, hold=others_are_asked))
     run = Run(resolved(gemini, concurrency=8), questions(20), journal).start()
-    until(lambda: gate.together == 7 and run.limit.wait_s())
-    told = time.monotonic() - (0.4 - run.limit.wait_s())  # when the 429 arrived
+    until(lambda: gate.together == 7)
+    told = time.monotonic()  # the 429 arrives later
+    others_are_asked.set()
+    until(run.limit.wait_s)
     gate.opened.set()
     answers = finish(run)
     assert sum(answer.completion.answered for answer in answers) == 20

@@ -3,7 +3,6 @@
 import json
 import os
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -107,13 +106,9 @@ def test_a_judge_of_ones_own_gives_numbers(server: OllamaServer) -> None:
     assert (made.name, made(**ROW).value) == ("polite", 3)
 
 
-def test_the_judges_work_in_mlflows_own_evaluation(
-    server: OllamaServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_judges_work_in_mlflows_own_evaluation(server: OllamaServer, experiment: str) -> None:
     import mlflow
 
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/mlflow.db")
     made = judges("correctness", "guidelines", guidelines=("Be kind.",))
     result = mlflow.genai.evaluate(data=[ROW], scorers=made)
     assert result.metrics == {"correctness/mean": 1.0, "guidelines/mean": 1.0}

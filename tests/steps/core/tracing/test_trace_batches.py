@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import socket
 import sqlite3
@@ -113,11 +114,11 @@ def same_in_both_ways(
 
 
 @pytest.fixture
-def server(tmp_path: Path) -> Iterator[str]:
+def server(empty_store: Path, tmp_path: Path) -> Iterator[str]:
     """The address of a tracking server on this machine."""
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
-    store = f"sqlite:///{tmp_path / 'mlflow.db'}"
+    store = f"sqlite:///{shutil.copy(empty_store, tmp_path / 'mlflow.db')}"
     command = f"server --backend-store-uri {store} --host 127.0.0.1 --port {port} --workers 1"
     own = DEFAULTS | {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
     process = subprocess.Popen(
