@@ -18,7 +18,7 @@ from steps.core.chat.turn import Reply
 from steps.core.dataset import Row
 from steps.core.evaluation import describe, output_row
 from steps.core.summary import Summary
-from steps.core.tables import CSV, JSON, PARQUET, PredictionTables
+from steps.core.tables import PARQUET, PredictionTables
 from steps.core.tracing.trace_writer import TraceWriter
 
 
@@ -82,7 +82,7 @@ class Book:
                 for answer in self._answers:
                     extra = describe(answer, self._name)
                     tables.add(answer, output_row(answer, self._config), extra, {})
-            tracking.log_tables(self._client, self._run_id, Path(name), [PARQUET, CSV, JSON])
+            tracking.log_tables(self._client, self._run_id, Path(name), [PARQUET])
 
 
 def _describe(client: MlflowClient, run_id: str, model_id: str, told: Mapping[str, str]) -> None:

@@ -1,5 +1,6 @@
 """Whether a version is what its evidence speaks of, and still answers as it did."""
 
+from contextlib import closing
 from typing import Any
 
 from mlflow import MlflowClient
@@ -124,7 +125,8 @@ def judge_now(config: Config) -> str | None:
     """The hash of the config's judges; None where there is none or one cannot be asked."""
     if not config.judge or any(unavailable(judge) for judge in config.judge):
         return None
-    return Judging(config.judge, Journal(config.journal), config.own_prices()).hash
+    with closing(Journal(config.journal)) as journal:
+        return Judging(config.judge, journal, config.own_prices()).hash
 
 
 def absence(version: ModelVersion) -> str | None:
