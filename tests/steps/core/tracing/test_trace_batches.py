@@ -214,6 +214,8 @@ def broken(trouble: str) -> Iterator[None]:
         return statement.replace("busy_timeout = 20000", "busy_timeout = 1"), parameters
 
     holder = sqlite3.connect(engine.url.database, isolation_level=None)
+    if trouble == "full":
+        holder.execute("VACUUM")  # no free page is left for what still comes
     if trouble == "locked":
         holder.execute("BEGIN EXCLUSIVE")
     event.listen(engine, "checkout", trouble_ahead)
@@ -233,10 +235,11 @@ def test_traces_that_cannot_be_stored_are_counted_and_tried_again(
 ) -> None:
     monkeypatch.setattr(trace_batches, "BATCH", 2)
     traces = writer(experiment)
-    traces.add(answer(0), SCORES)
+    long = "It is Paris. " * 5_000  # more than the room left on any page
+    traces.add(answer(0, long), SCORES)
     with broken(trouble):
         with pytest.raises(TraceError, match=rf"2 of 2 traces of gemini.*{trouble}.*journal"):
-            traces.add(answer(1), SCORES)
+            traces.add(answer(1, long), SCORES)
         with pytest.raises(TraceError, match="2 of 2 traces"):
             traces.close()
 
