@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from steps.core.answering.candidates import resolve_all
-from steps.core.answering.runner import Policy
+from steps.core.answering.reuse import Policy
 from steps.core.cli import QUESTIONS, Asking, asking_step, row_limit
 from steps.core.config import load
 from steps.core.dataset import load as load_dataset

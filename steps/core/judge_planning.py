@@ -5,10 +5,11 @@ from dataclasses import dataclass
 
 from llm_models.cost import cost_usd
 from llm_models.schema import Completion, Message, Request, Usage
+from steps.core.answering.asking import Task
 from steps.core.answering.candidates import Ready
 from steps.core.answering.estimate import UNBOUNDED, Estimate, estimate_of
 from steps.core.answering.journal import Journal
-from steps.core.answering.runner import Policy, Task, sort_out
+from steps.core.answering.reuse import Policy, sort_out
 from steps.core.config import Config
 from steps.core.dataset import Row
 from steps.core.judges import canaries

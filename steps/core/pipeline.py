@@ -17,7 +17,8 @@ from steps.core.answering.estimate import worst_usd
 from steps.core.answering.journal import Journal
 from steps.core.answering.limits import Budget, Pace, paces_of
 from steps.core.answering.progress import Track, progress
-from steps.core.answering.runner import Policy, Run
+from steps.core.answering.reuse import Policy
+from steps.core.answering.runner import Run
 from steps.core.cli import Asking, row_limit, tell_once
 from steps.core.config import Config
 from steps.core.config import load as load_config

@@ -16,7 +16,7 @@ from llm_models.schema import Completion, Usage
 from steps.core.answering.candidates import Ready
 from steps.core.answering.estimate import UNBOUNDED, Estimate, estimate
 from steps.core.answering.journal import Journal
-from steps.core.answering.runner import Policy, sort_out
+from steps.core.answering.reuse import Policy, sort_out
 from steps.core.config import Config
 from steps.core.dataset import Row
 from steps.core.sums import sum_known

@@ -16,7 +16,8 @@ from llm_models.schema import Completion, Usage
 from steps.core.answering.candidates import resolve_all
 from steps.core.answering.estimate import UNBOUNDED
 from steps.core.answering.journal import Journal
-from steps.core.answering.runner import Policy, Run
+from steps.core.answering.reuse import Policy
+from steps.core.answering.runner import Run
 from steps.core.config import load
 from steps.core.dataset import load as load_dataset
 from steps.core.environment import DEFAULTS

@@ -5,7 +5,8 @@ from typing import Any
 import pytest
 
 from steps.core.answering.journal import Journal
-from steps.core.answering.runner import Policy, Run, in_order
+from steps.core.answering.reuse import Policy
+from steps.core.answering.runner import Run, in_order
 from steps.core.dataset import Row
 from tests.servers.gemini import GeminiServer
 from tests.servers.ollama import MODEL, OllamaServer, Reply, ending
